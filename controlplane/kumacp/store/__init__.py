@@ -1,0 +1,1 @@
+"""Where resources live: one contract, several stores."""

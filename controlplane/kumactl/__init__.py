@@ -1,0 +1,1 @@
+"""The command line for people; a client of the REST API."""

@@ -1,0 +1,42 @@
+"""xDS type URLs, the order of pushes, and a resource as it travels (DESIGN.md 3.5, 3.8)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+ENDPOINT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
+ROUTE = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105
+RUNTIME = "type.googleapis.com/envoy.service.runtime.v3.Runtime"
+
+UPDATE_ORDER = (CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, RUNTIME)
+"""Make before break: what is referenced is sent before what refers to it."""
+
+REMOVAL_ORDER = (LISTENER, ROUTE, CLUSTER, ENDPOINT, SECRET, RUNTIME)
+"""What refers to a thing goes before the thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class XdsResource:
+    """One named resource, serialised once and shared by every proxy that needs it.
+
+    `body` is the serialised message of the type (what an Any would carry as its value), `version` a hash
+    of its content, so that it is the same after a restart of the control plane.
+    """
+
+    type_url: str
+    name: str
+    version: str
+    body: bytes
+
+
+def content_version(*parts: bytes) -> str:
+    """Version of a resource from its content; 32 hex digits."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()
