@@ -1,0 +1,325 @@
+"""Inputs of xDS units: frozen, hashable values, one class per kind of unit (DESIGN.md 3.8).
+
+Two proxies whose plans hold equal inputs share one built and serialised resource. Every input knows its
+`type_url` and `name`, so that a plan can be compared and wired up before anything is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from kumamesh import names, xds
+from kumamesh.resource import ResourceKey
+
+Tags = tuple[tuple[str, str], ...]
+"""Tags in a hashable form: pairs sorted by key."""
+
+
+def freeze_tags(tags: Mapping[str, str]) -> Tags:
+    return tuple(sorted(tags.items()))
+
+
+class TlsMode(Enum):
+    """How an inbound of a mesh with mTLS treats plain text (contract 5.4)."""
+
+    STRICT = "STRICT"
+    PERMISSIVE = "PERMISSIVE"
+
+
+class UnitInput(Protocol):
+    """What every input has; `kumacp.xds.build.build(input)` makes the resource."""
+
+    @property
+    def type_url(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address that serves a service. `tags` are without kuma.io/service; `weight` >= 1."""
+
+    address: str
+    port: int
+    weight: int = 1
+    tags: Tags = ()
+    zone: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCluster:
+    """EDS cluster of a kuma.io/service as outbounds of the mesh see it; with mTLS if `tls`."""
+
+    mesh: str
+    service: str
+    protocol: str
+    tls: bool
+
+    @property
+    def type_url(self) -> str:
+        return xds.CLUSTER
+
+    @property
+    def name(self) -> str:
+        return self.service
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEndpoints:
+    """ClusterLoadAssignment of a cluster. `cluster_version` is the version of the built cluster: a changed
+    cluster must be followed by its assignment, or Envoy warms it for 15 s (DESIGN.md 3.5)."""
+
+    service: str
+    endpoints: tuple[Endpoint, ...]
+    cluster_version: str
+
+    @property
+    def type_url(self) -> str:
+        return xds.ENDPOINT
+
+    @property
+    def name(self) -> str:
+        return self.service
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundListener:
+    """Listener through which the application reaches a service; `source_tags` are the proxy's own, sent on
+    as x-kuma-tags with http protocols (each key with its comma-joined values)."""
+
+    address: str
+    port: int
+    mesh: str
+    service: str
+    tags: Tags
+    protocol: str
+    source_tags: Tags
+    reuse_port: bool
+
+    @property
+    def type_url(self) -> str:
+        return xds.LISTENER
+
+    @property
+    def name(self) -> str:
+        return names.outbound_listener(self.address, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCluster:
+    """Static cluster of the application's own port (contract 5.3)."""
+
+    address: str
+    port: int
+    protocol: str
+
+    @property
+    def type_url(self) -> str:
+        return xds.CLUSTER
+
+    @property
+    def name(self) -> str:
+        return names.local_cluster(self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class UriMatch:
+    """A matcher on the URI SANs of the client certificate."""
+
+    value: str
+    prefix: bool = False
+    negated: bool = False
+
+
+Principal = tuple[UriMatch, ...]
+"""Matchers that must all hold; empty means any client."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalPolicy:
+    """A named set of clients: any of the principals."""
+
+    name: str
+    principals: tuple[Principal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalRbac:
+    """Allow what a policy names, deny the rest; from TrafficPermission (network) and from the `from` form of
+    MeshTrafficPermission (http if the chain has HTTP). `shadow_deny` only counts (contract 5.6)."""
+
+    allow: tuple[PrincipalPolicy, ...]
+    shadow_deny: tuple[PrincipalPolicy, ...] = ()
+    http: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SpiffeRule:
+    """One rule of the `rules` form of MeshTrafficPermission; `name` is the policy's KRI."""
+
+    name: str
+    deny: tuple[UriMatch, ...] = ()
+    allow: tuple[UriMatch, ...] = ()
+    allow_with_shadow_deny: tuple[UriMatch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MatcherRbac:
+    """The `rules` form of MeshTrafficPermission: RBAC `matcher`, first match wins, no match denies."""
+
+    rules: tuple[SpiffeRule, ...]
+    http: bool = False
+
+
+Rbac = PrincipalRbac | MatcherRbac
+
+
+@dataclass(frozen=True, slots=True)
+class InboundListener:
+    """Listener in front of one port of the application. `tls` None: the mesh has no mTLS (then no RBAC)."""
+
+    address: str
+    port: int
+    mesh: str
+    service: str
+    tags: Tags
+    protocol: str
+    local_port: int
+    tls: TlsMode | None
+    rbac: Rbac | None
+    reuse_port: bool
+
+    @property
+    def type_url(self) -> str:
+        return xds.LISTENER
+
+    @property
+    def name(self) -> str:
+        return names.inbound_listener(self.address, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class AdminTls:
+    """PEM texts with which a proxy's admin listener lets only the control plane in (contract 3.7)."""
+
+    certificate: bytes
+    private_key: bytes = field(repr=False)
+    client_ca: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AdminCluster:
+    """Cluster of Envoy's own admin endpoint."""
+
+    address: str
+    port: int
+
+    @property
+    def type_url(self) -> str:
+        return xds.CLUSTER
+
+    @property
+    def name(self) -> str:
+        return "kuma:envoy:admin"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadinessCluster:
+    """Cluster of the agent's readiness reporter: a Unix socket (`pipe`), or address and port."""
+
+    pipe: str
+    address: str
+    port: int
+
+    @property
+    def type_url(self) -> str:
+        return xds.CLUSTER
+
+    @property
+    def name(self) -> str:
+        return "kuma:readiness"
+
+
+@dataclass(frozen=True, slots=True)
+class AdminListener:
+    """Admin on the proxy's routable address: `/ready` in plain text, all of it with mTLS (contract 3.7)."""
+
+    address: str
+    port: int
+    tls: AdminTls
+    reuse_port: bool
+
+    @property
+    def type_url(self) -> str:
+        return xds.LISTENER
+
+    @property
+    def name(self) -> str:
+        return "kuma:envoy:admin"
+
+
+@dataclass(frozen=True, slots=True)
+class CaSecret:
+    """What proxies of the mesh trust; PEM bundle."""
+
+    mesh: str
+    ca: bytes
+
+    @property
+    def type_url(self) -> str:
+        return xds.SECRET
+
+    @property
+    def name(self) -> str:
+        return names.mesh_ca_secret(self.mesh)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitySecret:
+    """What one proxy presents; PEM chain and key."""
+
+    mesh: str
+    certificate: bytes
+    private_key: bytes = field(repr=False)
+
+    @property
+    def type_url(self) -> str:
+        return xds.SECRET
+
+    @property
+    def name(self) -> str:
+        return names.identity_secret(self.mesh)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyMetadata:
+    """What a proxy said of itself in its node metadata, as far as its configuration depends on it
+    (contract 2.1). `admin_tls` is issued by the control plane when the proxy connects."""
+
+    features: frozenset[str] = frozenset()
+    admin_address: str = "127.0.0.1"
+    admin_port: int = 0
+    readiness_port: int = 0
+    workdir: str = ""
+    ipv6_enabled: bool = True
+    admin_tls: AdminTls | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityRequest:
+    """A certificate that a proxy should have; equal requests need no new certificate until renewal is due.
+
+    `services` are the kuma.io/service values of the proxy, `tags` all its tag pairs (contract 5.4).
+    """
+
+    proxy: ResourceKey
+    mesh: str
+    backend: str
+    services: tuple[str, ...]
+    tags: tuple[tuple[str, str], ...]
+    ca_version: str
+    lifetime_s: float
