@@ -33,7 +33,9 @@ class NotFound(Exception):
     """No resource has this key."""
 
     def __init__(self, key: ResourceKey) -> None:
-        super().__init__(f"{key.type} {key.name!r} not found" + (f" in mesh {key.mesh!r}" if key.mesh else ""))
+        super().__init__(
+            f"{key.type} {key.name!r} not found" + (f" in mesh {key.mesh!r}" if key.mesh else "")
+        )
         self.key = key
 
 
