@@ -1,0 +1,59 @@
+"""The command `kuma-dp demo`."""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from kumadp.demo.process import running
+from kumadp.demo.story_driver import Story
+from kumadp.demo.table import Table
+from kumamesh.errors import UserError
+
+CONTROL_PLANE = ("kumacp", "aiohttp", "sqlalchemy")
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C and print the addresses.")
+def demo(keep: bool) -> None:
+    """Start a control plane and two services with real Envoys, and show mTLS between them."""
+    if not all(importlib.util.find_spec(name) for name in CONTROL_PLANE):
+        raise UserError("the demo needs the control plane; install it with: pip install 'kumadp[cp]'")
+    # An end by SIGTERM is an end in order, too: the programs must not outlive the demo.
+    signal.signal(signal.SIGTERM, _interrupt)
+    with tempfile.TemporaryDirectory(prefix="kuma-demo-") as folder, running() as programs:
+        story = Story(Path(folder), programs, Table(sys.stdout))
+        story.play()
+        if keep:
+            _keep(story)
+    click.echo("everything is stopped and removed")
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _keep(story: Story) -> None:
+    ports = story.ports
+    click.echo(f"""
+REST API        {story.api}
+metrics         http://127.0.0.1:{ports.diagnostics}/metrics
+web app         {story.web}
+backend (mesh)  http://127.0.0.1:{ports.web_outbound}/
+Envoy of web    http://127.0.0.1:{ports.admin[0]}/
+files, logs     {story.folder}
+
+KUMACTL:  kumactl config control-planes add --name demo --address {story.api}
+          kumactl inspect dataplanes
+
+Ctrl-C ends it.""")
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        click.echo("")

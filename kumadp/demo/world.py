@@ -1,0 +1,105 @@
+"""The demo's small world: where everything listens, and the programs by name. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All ports of the demo, free when it starts."""
+
+    api: int
+    api_https: int
+    dp_server: int
+    diagnostics: int
+    web_app: int
+    web_inbound: int
+    web_outbound: int
+    backend_apps: tuple[int, int]
+    backend_inbounds: tuple[int, int]
+    readiness: tuple[int, int, int]
+    admin: tuple[int, int, int]
+
+    COUNT: ClassVar[int] = 17
+
+    @classmethod
+    def from_free(cls, ports: Sequence[int]) -> Ports:
+        """Assign COUNT distinct ports."""
+        rest = iter(ports)
+        single = [next(rest) for _ in range(7)]
+        pairs = [(next(rest), next(rest)) for _ in range(2)]
+        triples = [(next(rest), next(rest), next(rest)) for _ in range(2)]
+        api, api_https, dp_server, diagnostics, web_app, web_inbound, web_outbound = single
+        return cls(
+            api, api_https, dp_server, diagnostics, web_app, web_inbound, web_outbound, *pairs, *triples
+        )
+
+
+def control_plane_environment(ports: Ports, work_dir: str) -> dict[str, str]:
+    """Variables of a `kuma-cp run` that stands alone and listens on loopback, apart from the TLS port."""
+    return {
+        "KUMA_MODE": "zone",
+        "KUMA_STORE_TYPE": "sqlite",
+        "KUMA_GENERAL_WORK_DIR": work_dir,
+        "KUMA_API_SERVER_HTTP_INTERFACE": "127.0.0.1",
+        "KUMA_API_SERVER_HTTP_PORT": str(ports.api),
+        "KUMA_API_SERVER_HTTPS_INTERFACE": "127.0.0.1",
+        "KUMA_API_SERVER_HTTPS_PORT": str(ports.api_https),
+        "KUMA_DP_SERVER_PORT": str(ports.dp_server),
+        "KUMADP_DIAGNOSTICS_SERVER_INTERFACE": "127.0.0.1",
+        "KUMA_DIAGNOSTICS_SERVER_PORT": str(ports.diagnostics),
+    }
+
+
+def web_dataplane(ports: Ports) -> dict[str, Any]:
+    """The Dataplane of `web`, which reaches `backend` at its outbound port."""
+    outbound = [{"port": ports.web_outbound, "tags": {"kuma.io/service": "backend"}}]
+    return _dataplane(
+        "web-1", "web", inbound=ports.web_inbound, app=ports.web_app, admin=ports.admin[0], outbound=outbound
+    )
+
+
+def backend_dataplane(ports: Ports, number: int) -> dict[str, Any]:
+    """The Dataplane of an instance of `backend`; `number` is 1 or 2."""
+    inbound, app = ports.backend_inbounds[number - 1], ports.backend_apps[number - 1]
+    admin = ports.admin[number]
+    return _dataplane(f"backend-{number}", "backend", inbound=inbound, app=app, admin=admin, outbound=[])
+
+
+def _dataplane(
+    name: str, service: str, *, inbound: int, app: int, admin: int, outbound: list[dict[str, Any]]
+) -> dict[str, Any]:
+    tags = {"kuma.io/service": service, "kuma.io/protocol": "http"}
+    return {
+        "type": "Dataplane",
+        "mesh": "default",
+        "name": name,
+        "networking": {
+            "address": "127.0.0.1",
+            "admin": {"port": admin},
+            "inbound": [{"port": inbound, "servicePort": app, "tags": tags}],
+            "outbound": outbound,
+        },
+    }
+
+
+def mesh(mtls: bool) -> dict[str, Any]:
+    """The mesh `default`, with a builtin CA or without mTLS."""
+    if not mtls:
+        return {"type": "Mesh", "name": "default"}
+    backends = [{"name": "ca-1", "type": "builtin"}]
+    return {"type": "Mesh", "name": "default", "mtls": {"enabledBackend": "ca-1", "backends": backends}}
+
+
+def permission(source: str) -> dict[str, Any]:
+    """Who may call everything in the mesh; the permission that a new mesh has, with another source."""
+    return {
+        "type": "TrafficPermission",
+        "mesh": "default",
+        "name": "allow-all-default",
+        "sources": [{"match": {"kuma.io/service": source}}],
+        "destinations": [{"match": {"kuma.io/service": "*"}}],
+    }
