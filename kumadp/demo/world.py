@@ -28,14 +28,11 @@ class Ports:
     @classmethod
     def from_free(cls, ports: Sequence[int]) -> Ports:
         """Assign COUNT distinct ports."""
-        rest = iter(ports)
-        single = [next(rest) for _ in range(7)]
-        pairs = [(next(rest), next(rest)) for _ in range(2)]
-        triples = [(next(rest), next(rest), next(rest)) for _ in range(2)]
-        api, api_https, dp_server, diagnostics, web_app, web_inbound, web_outbound = single
-        return cls(
-            api, api_https, dp_server, diagnostics, web_app, web_inbound, web_outbound, *pairs, *triples
-        )
+        api, api_https, dp_server, diagnostics, web_app, web_inbound, web_outbound, *rest = ports
+        apps, inbounds = (rest[0], rest[1]), (rest[2], rest[3])
+        readiness, admin = (rest[4], rest[5], rest[6]), (rest[7], rest[8], rest[9])
+        single = (api, api_https, dp_server, diagnostics, web_app, web_inbound, web_outbound)
+        return cls(*single, apps, inbounds, readiness, admin)
 
 
 def control_plane_environment(ports: Ports, work_dir: str) -> dict[str, str]:

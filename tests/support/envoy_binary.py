@@ -19,7 +19,15 @@ def envoy_path() -> Path:
 
 def validate(config_path: Path) -> None:
     """Fail with Envoy's own words unless it accepts the bootstrap in the file."""
-    argv = [envoy_path(), "--mode", "validate", "--log-level", "error", "--config-path", config_path]
+    argv = [
+        str(envoy_path()),
+        "--mode",
+        "validate",
+        "--log-level",
+        "error",
+        "--config-path",
+        str(config_path),
+    ]
     result = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     output = (result.stdout + result.stderr).strip()
     assert result.returncode == 0, f"Envoy refuses {config_path.name}: {output}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -47,8 +47,13 @@ class Conflict(Exception):
         self.key = key
 
 
+class StoreUnavailable(Exception):
+    """Nothing was written: the disk is full or broken, or the store is closed."""
+
+
 class Feed(Protocol):
-    """Committed changes in commit order, one subscriber's own copy. Bounded: see `Store.watch`."""
+    """Committed changes in commit order, one subscriber's own copy. Bounded: see `Store.watch`. It ends when
+    the store is closed."""
 
     def __aiter__(self) -> AsyncIterator[tuple[Change, ...]]: ...
 
@@ -63,8 +68,11 @@ class Store(Protocol):
         """All resources of a type, of one mesh or of all (None), sorted by mesh and name."""
 
     async def create(self, resource: Resource, *, owner: ResourceKey | None = None) -> Resource:
-        """Store a new resource; raises Conflict when it exists. Deleted with its owner. A Mesh owns, without
-        being named, every resource of its mesh."""
+        """Store a new resource; raises Conflict when it exists, NotFound when the named owner does not.
+        Deleted with its owner. A Mesh owns, without being named, every resource of its mesh."""
+
+    async def create_all(self, resources: Sequence[Resource]) -> Sequence[Resource]:
+        """Store new resources in one transaction, all or none; raises Conflict for the first that exists."""
 
     async def update(self, resource: Resource) -> Resource:
         """Replace spec and labels of the version that `resource.version` names; raises Conflict or NotFound.

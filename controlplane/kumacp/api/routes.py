@@ -1,0 +1,130 @@
+"""What a path of the REST API means (contract 9.2-9.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from kumamesh.names import DEFAULT_MESH
+from kumamesh.resources.registry import TYPES, ResourceType, by_path
+from kumamesh.settings import suggestion
+
+_MESHES = "meshes"
+_OVERVIEW = "_overview"
+_LEGACY_OVERVIEW = "+insights"
+_LEGACY_EGRESS_OVERVIEW = "zoneegressoverviews"
+
+
+class Kind(Enum):
+    """The operation behind a path."""
+
+    INDEX = "index"
+    CONFIG = "config"
+    WHO_AM_I = "who-am-i"
+    TOKEN = "token"  # noqa: S105
+    LIST = "list"
+    ITEM = "item"
+    OVERVIEWS = "overviews"
+    OVERVIEW = "overview"
+    SERVICE_INSIGHTS = "service insights"
+    SERVICE_INSIGHT = "service insight"
+    MESH_INSIGHTS = "mesh insights"
+    MESH_INSIGHT = "mesh insight"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path understood. `mesh` is None for lists over all meshes, "" for types of global scope; `name` is the
+    resource, or for tokens their kind."""
+
+    kind: Kind
+    type: ResourceType | None = None
+    mesh: str | None = ""
+    name: str = ""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Methods that the path answers."""
+        if self.kind is Kind.TOKEN:
+            return ("POST",)
+        if self.kind is Kind.ITEM and self.type is not None and not self.type.read_only:
+            return ("GET", "HEAD", "PUT", "DELETE")
+        return ("GET", "HEAD")
+
+
+_FIXED = {
+    (): Route(Kind.INDEX),
+    ("config",): Route(Kind.CONFIG),
+    ("who-am-i",): Route(Kind.WHO_AM_I),
+    ("tokens",): Route(Kind.TOKEN, name="dataplane"),
+    ("tokens", "dataplane"): Route(Kind.TOKEN, name="dataplane"),
+    ("tokens", "zone"): Route(Kind.TOKEN, name="zone"),
+    ("tokens", "user"): Route(Kind.TOKEN, name="user"),
+}
+_COMPUTED = {
+    "ServiceInsight": (Kind.SERVICE_INSIGHTS, Kind.SERVICE_INSIGHT),
+    "MeshInsight": (Kind.MESH_INSIGHTS, Kind.MESH_INSIGHT),
+}
+OVERVIEW_INSIGHTS = {
+    "Dataplane": "DataplaneInsight",
+    "Zone": "ZoneInsight",
+    "ZoneIngress": "ZoneIngressInsight",
+    "ZoneEgress": "ZoneEgressInsight",
+}
+"""Types that are shown together with their insight."""
+
+
+def match(segments: Sequence[str]) -> Route | None:
+    """The route of a path's segments, None when there is none."""
+    parts = tuple(segments)
+    if parts in _FIXED:
+        return _FIXED[parts]
+    if parts[0] == _MESHES and len(parts) > 2:
+        return _collection(parts[2], parts[3:], parts[1])
+    return _collection(parts[0], parts[1:], None)
+
+
+def _collection(path: str, rest: tuple[str, ...], mesh: str | None) -> Route | None:
+    """`<path>[/...]` below a mesh, or at the top where `mesh` is None."""
+    legacy = path.endswith(_LEGACY_OVERVIEW) or path == _LEGACY_EGRESS_OVERVIEW
+    if path == _LEGACY_EGRESS_OVERVIEW:
+        type_ = TYPES.get("ZoneEgress")
+    else:
+        type_ = by_path(path.removesuffix(_LEGACY_OVERVIEW))
+    if type_ is None or (mesh is not None and not type_.mesh_scoped):
+        return None
+    if legacy:
+        rest = (*rest, _OVERVIEW)
+    scope = mesh if type_.mesh_scoped else ""
+    return _within(type_, scope, rest)
+
+
+def _within(type_: ResourceType, mesh: str | None, rest: tuple[str, ...]) -> Route | None:
+    plural, single = _COMPUTED.get(type_.name, (Kind.LIST, Kind.ITEM))
+    if rest and rest[-1] == _OVERVIEW:
+        if type_.name not in OVERVIEW_INSIGHTS:
+            return None
+        plural, single, rest = Kind.OVERVIEWS, Kind.OVERVIEW, rest[:-1]
+    if not rest:
+        return Route(plural, type_, mesh)
+    if len(rest) > 1 or mesh is None or not rest[0]:
+        return None
+    return Route(single, type_, mesh, rest[0])
+
+
+def near(segments: Sequence[str]) -> str:
+    """`; did you mean x?` for a path that is no route."""
+    return suggestion("/" + "/".join(segments), _example_paths(segments))
+
+
+def _example_paths(segments: Sequence[str]) -> list[str]:
+    """Paths that exist, with the mesh and the name that the caller wrote."""
+    below_mesh = segments[0] == _MESHES and len(segments) > 2
+    mesh = segments[1] if below_mesh else DEFAULT_MESH
+    position = 3 if below_mesh else 1
+    tail = "".join(f"/{part}" for part in segments[position:])
+    paths = ["/" + "/".join(fixed) for fixed in _FIXED]
+    for type_ in TYPES.values():
+        paths.append(f"/{_MESHES}/{mesh}/{type_.path}{tail}" if type_.mesh_scoped else f"/{type_.path}{tail}")
+    return paths

@@ -1,0 +1,1 @@
+"""Keys and certificates that the control plane makes: CAs, workload identities, tokens, its own TLS."""

@@ -1,0 +1,114 @@
+"""What a Dataplane and a Mesh say that the configuration of other proxies depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+from kumamesh.names import NO_PORT, SERVICE_TAG, ZONE_TAG, builtin_ca_cert_secret
+from kumamesh.resources.dataplane import Dataplane, Inbound
+from kumamesh.resources.mesh import Mesh
+from kumamesh.xds import content_version
+
+from kumacp.xds.model import Endpoint, TlsMode
+
+DEFAULT_PROTOCOL = "tcp"
+HTTP_PROTOCOLS = frozenset({"http", "http2", "grpc"})
+
+_STACKS = {
+    "grpc": ("grpc", "http2", "http", "tcp"),
+    "http2": ("http2", "http", "tcp"),
+    "http": ("http", "tcp"),
+    "kafka": ("kafka", "tcp"),
+    "tls": ("tls", "tcp"),
+    "tcp": ("tcp",),
+}
+"""Each protocol with those that it can be carried as, the richest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeshSettings:
+    """mTLS of a mesh. `mode` None: off. `ca` (PEM) is empty until the CA is stored."""
+
+    mode: TlsMode | None = None
+    backend: str = ""
+    lifetime_s: float = 0.0
+    ca: bytes = b""
+    ca_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """How outbounds speak to a service: protocol common to all its inbounds, and whether with mTLS."""
+
+    protocol: str = DEFAULT_PROTOCOL
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One inbound that serves a service. Without an endpoint while it is not healthy."""
+
+    protocol: str
+    endpoint: Endpoint | None
+
+
+def mesh_settings(mesh: str, spec: Mesh | None, ca_certificates: Mapping[str, bytes]) -> MeshSettings:
+    """`ca_certificates` are PEM texts by the name of the Secret."""
+    backend = spec.enabled_backend if spec else None
+    if backend is None:
+        return MeshSettings()
+    ca = ca_certificates.get(builtin_ca_cert_secret(mesh, backend.name), b"")
+    return MeshSettings(
+        mode=TlsMode(backend.mode),
+        backend=backend.name,
+        lifetime_s=backend.certificate_lifetime_s,
+        ca=ca,
+        ca_version=content_version(ca) if ca else "",
+    )
+
+
+def serving_inbounds(dataplane: Dataplane) -> Iterator[Inbound]:
+    """Inbounds that have a listener; those that are NotReady too, so that it is there when they are ready."""
+    for inbound in dataplane.networking.inbound:
+        if inbound.state != "Ignored" and inbound.port != NO_PORT:
+            yield inbound
+
+
+def offers(dataplane: Dataplane, zone: str) -> dict[str, tuple[Offer, ...]]:
+    """What the proxy serves, by service. `zone` is that of inbounds without a zone tag."""
+    found: dict[str, tuple[Offer, ...]] = {}
+    for inbound in serving_inbounds(dataplane):
+        endpoint = _endpoint(dataplane, inbound, zone) if inbound.healthy else None
+        offer = Offer(inbound.protocol_name, endpoint)
+        found[inbound.service] = (*found.get(inbound.service, ()), offer)
+    return found
+
+
+def outbound_services(dataplane: Dataplane) -> frozenset[str]:
+    """Services that outbounds refer to by kuma.io/service."""
+    return frozenset(outbound.service for outbound in dataplane.networking.outbound if outbound.service)
+
+
+def common_protocol(protocols: Iterable[str]) -> str:
+    """The richest protocol that all can be spoken to with: grpc and http2 give http2, kafka and http tcp."""
+    return reduce(_common, protocols)
+
+
+def _common(one: str, other: str) -> str:
+    if one == other:
+        return one
+    others = _STACKS.get(other, ())
+    return next((protocol for protocol in _STACKS.get(one, ()) if protocol in others), DEFAULT_PROTOCOL)
+
+
+def _endpoint(dataplane: Dataplane, inbound: Inbound, zone: str) -> Endpoint:
+    networking = dataplane.networking
+    tags = {tag: value for tag, value in inbound.tags.items() if tag != SERVICE_TAG}
+    return Endpoint(
+        address=networking.advertised_address or networking.inbound_address(inbound),
+        port=inbound.port,
+        tags=tuple(sorted(tags.items())),
+        zone=tags.get(ZONE_TAG, zone),
+    )

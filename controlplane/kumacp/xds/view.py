@@ -1,0 +1,246 @@
+"""The resources of each mesh as proxies see them, kept current change by change (DESIGN.md 3.8).
+
+A service keeps its last known facts while no Dataplane offers it, as long as an outbound refers to it: the
+restart of its only instance changes endpoints and nothing else. With mTLS in PERMISSIVE mode outbounds of a
+service use TLS when every Dataplane of it reports a certificate of the enabled backend. After that, a proxy
+that has just registered does not take them back to plain text: its port opens when it has its certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL, builtin_ca_cert_secret
+from kumamesh.resource import Resource
+
+from kumacp.store.api import Change
+from kumacp.xds.facts import (
+    DEFAULT_PROTOCOL,
+    MeshSettings,
+    Offer,
+    ServiceFacts,
+    common_protocol,
+    mesh_settings,
+    offers,
+    outbound_services,
+)
+from kumacp.xds.model import Endpoint, TlsMode
+
+PERMISSION_TYPES = ("TrafficPermission", "MeshTrafficPermission")
+
+
+@dataclass(frozen=True, slots=True)
+class MeshDelta:
+    """What a batch of changes made different in one mesh; names of services and Dataplanes."""
+
+    endpoints: frozenset[str] = frozenset()
+    facts: frozenset[str] = frozenset()
+    dataplanes: frozenset[str] = frozenset()
+    settings: bool = False
+    permissions: bool = False
+
+
+class _Service:
+    """What is known of a service: who offers it, how many Dataplanes have outbounds to it."""
+
+    __slots__ = ("endpoints", "members", "protocol", "references", "tls_ready")
+
+    def __init__(self) -> None:
+        self.members: dict[str, tuple[Offer, ...]] = {}
+        self.references = 0
+        self.protocol = DEFAULT_PROTOCOL
+        self.tls_ready = False
+        self.endpoints: tuple[Endpoint, ...] = ()
+
+
+class MeshView:
+    """One mesh. Changes are noted one by one; `commit` says what they made different together."""
+
+    def __init__(self, name: str, zone: str) -> None:
+        self.name = name
+        self.settings = MeshSettings()
+        self._zone = zone
+        self._mesh: Resource | None = None
+        self._ca_certificates: dict[str, bytes] = {}
+        self._dataplanes: dict[str, Resource] = {}
+        self._offers: dict[str, dict[str, tuple[Offer, ...]]] = {}
+        self._issued: dict[str, str] = {}
+        self._permissions: dict[str, dict[str, Resource]] = {type_: {} for type_ in PERMISSION_TYPES}
+        self._services: dict[str, _Service] = {}
+        self._dirty_services: set[str] = set()
+        self._dataplanes_before: dict[str, Resource | None] = {}
+        self._permissions_before: dict[tuple[str, str], Resource | None] = {}
+
+    @property
+    def empty(self) -> bool:
+        kept = (self._mesh, self._ca_certificates, self._dataplanes, self._issued, self._services)
+        return not any(kept) and not any(self._permissions.values())
+
+    def dataplane(self, name: str) -> Resource | None:
+        return self._dataplanes.get(name)
+
+    def endpoints(self, service: str) -> tuple[Endpoint, ...]:
+        """Healthy endpoints, sorted by address and port."""
+        state = self._services.get(service)
+        return state.endpoints if state else ()
+
+    def facts(self, service: str) -> ServiceFacts:
+        """For a service that nobody ever offered: tcp, and TLS only if the mesh is STRICT."""
+        state = self._services.get(service)
+        strict = self.settings.mode is TlsMode.STRICT
+        if state is None:
+            return ServiceFacts(tls=strict)
+        return ServiceFacts(state.protocol, tls=strict or (self.settings.mode is not None and state.tls_ready))
+
+    def permissions(self, type_: str) -> tuple[Resource, ...]:
+        """Resources of one of PERMISSION_TYPES, sorted by name."""
+        return tuple(resource for _, resource in sorted(self._permissions[type_].items()))
+
+    def note(self, type_: str, name: str, resource: Resource | None) -> None:
+        """One change; `resource` None means deleted. Types that no proxy depends on change nothing."""
+        match type_:
+            case "Mesh":
+                self._mesh = resource
+            case "Secret":
+                self._note_secret(name, resource)
+            case "Dataplane":
+                self._note_dataplane(name, resource)
+            case "DataplaneInsight":
+                self._note_insight(name, resource)
+            case "TrafficPermission" | "MeshTrafficPermission":
+                held = self._permissions[type_]
+                self._permissions_before.setdefault((type_, name), held.get(name))
+                _put(held, name, resource)
+
+    def commit(self) -> MeshDelta:
+        """What is different since the last commit."""
+        settings = mesh_settings(self.name, self._mesh.spec if self._mesh else None, self._ca_certificates)
+        settings_changed = settings != self.settings
+        dirty = set(self._services) if settings_changed else self._dirty_services
+        facts_before = {service: self.facts(service) for service in dirty}
+        if settings.backend != self.settings.backend:
+            for state in self._services.values():
+                state.tls_ready = False
+        self.settings = settings
+        delta = MeshDelta(
+            endpoints=frozenset(service for service in dirty if self._refresh(service)),
+            facts=frozenset(service for service in dirty if self.facts(service) != facts_before[service]),
+            dataplanes=frozenset(
+                name
+                for name, before in self._dataplanes_before.items()
+                if not _same(before, self._dataplanes.get(name))
+            ),
+            settings=settings_changed,
+            permissions=any(
+                not _same(before, self._permissions[type_].get(name))
+                for (type_, name), before in self._permissions_before.items()
+            ),
+        )
+        self._dirty_services = set()
+        self._dataplanes_before = {}
+        self._permissions_before = {}
+        return delta
+
+    def _note_secret(self, name: str, resource: Resource | None) -> None:
+        if name.startswith(builtin_ca_cert_secret(self.name, "")):
+            _put(self._ca_certificates, name, resource.spec.data if resource else None)
+
+    def _note_insight(self, name: str, resource: Resource | None) -> None:
+        mtls = resource.spec.m_tls if resource else None
+        backend = mtls.issued_backend if mtls else ""
+        if backend != self._issued.get(name, ""):
+            _put(self._issued, name, backend or None)
+            self._dirty_services.update(self._offers.get(name, ()))
+
+    def _note_dataplane(self, name: str, resource: Resource | None) -> None:
+        before = self._dataplanes.get(name)
+        if _same(before, resource):
+            return
+        self._dataplanes_before.setdefault(name, before)
+        _put(self._dataplanes, name, resource)
+        referred_before = outbound_services(before.spec) if before else frozenset()
+        referred = outbound_services(resource.spec) if resource else frozenset()
+        for service in referred - referred_before:
+            self._service(service).references += 1
+        for service in referred_before - referred:
+            self._service(service).references -= 1
+        offered_before = self._offers.pop(name, {})
+        offered = offers(resource.spec, self._zone) if resource else {}
+        if offered:
+            self._offers[name] = offered
+        for service in offered_before.keys() | offered.keys():
+            _put(self._service(service).members, name, offered.get(service))
+
+    def _service(self, service: str) -> _Service:
+        self._dirty_services.add(service)
+        return self._services.setdefault(service, _Service())
+
+    def _refresh(self, service: str) -> bool:
+        """Derive the state of a service anew; whether its endpoints are others."""
+        state = self._services[service]
+        before = state.endpoints
+        if state.members:
+            every = [offer for offered in state.members.values() for offer in offered]
+            found = (offer.endpoint for offer in every if offer.endpoint)
+            state.endpoints = tuple(sorted(found, key=lambda at: (at.address, at.port, at.tags)))
+            state.protocol = common_protocol(offer.protocol for offer in every)
+            state.tls_ready = bool(self.settings.backend) and self._tls_ready(state)
+        else:
+            state.endpoints = ()
+            if not state.references:
+                del self._services[service]
+        return state.endpoints != before
+
+    def _tls_ready(self, state: _Service) -> bool:
+        lacking = [name for name in state.members if self._issued.get(name) != self.settings.backend]
+        if not state.tls_ready:
+            return not lacking
+        return all(name not in self._issued and self._registered_by_connection(name) for name in lacking)
+
+    def _registered_by_connection(self, name: str) -> bool:
+        return self._dataplanes[name].labels.get(MANAGED_BY_LABEL) == MANAGED_BY_CONNECTION
+
+
+class View:
+    """All meshes of a zone."""
+
+    def __init__(self, zone: str) -> None:
+        self._zone = zone
+        self._meshes: dict[str, MeshView] = {}
+
+    def mesh(self, name: str) -> MeshView:
+        """The mesh as it is; one that nothing is known of has no mTLS and no services."""
+        return self._meshes.get(name) or MeshView(name, self._zone)
+
+    def apply(self, changes: Iterable[Change]) -> dict[str, MeshDelta]:
+        """Take over committed changes; says what they made different, by mesh, and nothing else."""
+        concerned: dict[str, MeshView] = {}
+        for change in changes:
+            key = change.key
+            name = key.name if key.type == "Mesh" else key.mesh
+            if not name:
+                continue
+            mesh = concerned[name] = self._meshes.setdefault(name, MeshView(name, self._zone))
+            mesh.note(key.type, key.name, change.new)
+        deltas = {name: mesh.commit() for name, mesh in concerned.items()}
+        for name, mesh in concerned.items():
+            if mesh.empty:
+                del self._meshes[name]
+        return {name: delta for name, delta in deltas.items() if delta != MeshDelta()}
+
+
+def _put[V](held: dict[str, V], name: str, value: V | None) -> None:
+    if value is None:
+        held.pop(name, None)
+    else:
+        held[name] = value
+
+
+def _same(one: Resource | None, other: Resource | None) -> bool:
+    """Whether nothing that configuration depends on differs; times of writing and versions do not count."""
+    if one is None or other is None:
+        return one is other
+    return (
+        one.spec == other.spec and one.labels == other.labels and one.creation_time == other.creation_time
+    )

@@ -1,0 +1,239 @@
+"""What this run will be: settings, the resource and facts about the host in, one frozen plan out. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from kumadp.envoy.version import EnvoyVersion
+from kumadp.resource_template import ProxyResource
+from kumadp.settings import DpSettings
+from kumamesh.errors import EXIT_USAGE, UserError
+from kumamesh.version import BUILD
+
+DEFAULT_ADMIN_PORT = 9901
+DEFAULT_MESH = "default"
+_SOCKET_STEM_CHARS = 98
+_WORK_DIR_CHARS = 80
+"""Longest work dir that leaves room for the names of its sockets (sockaddr_un, 108 bytes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the proxy is; `mesh` is "" for zone proxies."""
+
+    proxy_type: str
+    mesh: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Files of this run."""
+
+    work_dir: Path
+
+    @property
+    def bootstrap(self) -> Path:
+        return self.work_dir / "bootstrap.yaml"
+
+    @property
+    def relay_socket(self) -> Path:
+        return self.work_dir / "kuma-xds.sock"
+
+    @property
+    def readiness_socket(self) -> Path:
+        """Known to the control plane too, which cuts long paths in the same way (contract 2.5)."""
+        return Path(str(self.work_dir / "kuma-readiness-reporter")[:_SOCKET_STEM_CHARS] + ".sock")
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What the plan needs to know of the host. Ports are reserved for this run; `admin_port` is 0 when the
+    resource names one or there is no resource."""
+
+    work_dir: Path
+    admin_port: int
+    readiness_port: int
+    envoy_binary: Path
+    envoy_version: EnvoyVersion
+    ca_pem: str
+    system_ca_path: str
+    ipv6: bool
+    memory_limit_bytes: int
+    token_path: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything decided before the control plane is asked."""
+
+    identity: Identity
+    resource: ProxyResource | None
+    features: tuple[str, ...]
+    paths: Paths
+    facts: HostFacts
+    bootstrap_url: str
+    envoy_argv: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+    def request(self, token: str) -> dict[str, Any]:
+        """The body of POST /bootstrap (contract 1.2)."""
+        facts = self.facts
+        body: dict[str, Any] = {
+            "mesh": self.identity.mesh,
+            "name": self.identity.name,
+            "proxyType": self.identity.proxy_type,
+            "version": {"kumaDp": BUILD.to_wire(), "envoy": facts.envoy_version.to_wire()},
+            "caCert": facts.ca_pem,
+            "dynamicMetadata": None,
+            "readinessPort": facts.readiness_port,
+            "operatingSystem": "linux",
+            "features": list(self.features),
+            "resources": {"maxHeapSizeBytes": facts.memory_limit_bytes},
+            "workdir": str(self.paths.work_dir),
+            "metricsResources": {"certPath": "", "keyPath": ""},
+            "systemCaPath": facts.system_ca_path,
+            "ipv6Enabled": facts.ipv6,
+            "spireResources": {"socketPath": ""},
+        }
+        if token:
+            body["dataplaneToken"] = token
+        if facts.token_path:
+            body["dataplaneTokenPath"] = str(facts.token_path)
+        if self.resource:
+            body["dataplaneResource"] = self.resource.to_wire()
+        return body
+
+
+def identify(settings: DpSettings, resource: ProxyResource | None) -> Identity:
+    """Name and mesh from the flags or from the resource, never from both."""
+    if resource is None:
+        if not settings.name:
+            raise UserError(
+                "the proxy has no name; give --dataplane-file with its resource, or --name of a resource "
+                "that the control plane has",
+                exit_code=EXIT_USAGE,
+            )
+        mesh = (settings.mesh or DEFAULT_MESH) if settings.proxy_type == "dataplane" else ""
+        return Identity(settings.proxy_type, mesh, settings.name)
+    for flag, value in (("--name", settings.name), ("--mesh", settings.mesh)):
+        if value:
+            raise UserError(
+                f"{flag} cannot be given together with a resource; it is read from the resource",
+                exit_code=EXIT_USAGE,
+            )
+    return Identity(settings.proxy_type, resource.mesh, resource.name)
+
+
+def check(settings: DpSettings) -> None:
+    """Values that no single option can judge."""
+    for name, value in (
+        ("--drain-time", settings.drain_time),
+        ("KUMA_CONTROL_PLANE_RETRY_BACKOFF", settings.retry_backoff),
+        ("KUMA_CONTROL_PLANE_RETRY_MAX_DURATION", settings.retry_max_duration),
+    ):
+        if value <= 0:
+            raise UserError(f"{name} must be greater than 0", exit_code=EXIT_USAGE)
+    if not 0 < settings.readiness_port <= 65535:
+        raise UserError("KUMA_READINESS_PORT must be between 1 and 65535", exit_code=EXIT_USAGE)
+    if settings.concurrency < 0:
+        raise UserError("--concurrency must not be negative", exit_code=EXIT_USAGE)
+    bootstrap_url(settings.cp_address)
+
+
+def bootstrap_url(cp_address: str) -> str:
+    """Where to post; whatever path the address has is replaced (kuma-dp 1.2)."""
+    try:
+        parts = urlsplit(cp_address)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UserError(
+            f"--cp-address {cp_address!r} is not a URL such as https://localhost:5678", exit_code=EXIT_USAGE
+        )
+    return parts._replace(path="/bootstrap", fragment="").geturl()
+
+
+def is_local(cp_address: str, host_name: str) -> bool:
+    """Whether the control plane runs on this host, so that its own certificate file is at hand."""
+    host = (urlsplit(cp_address).hostname or "").rstrip(".").lower()
+    return host in ("localhost", "::1", host_name.lower()) or host.startswith("127.")
+
+
+def features(settings: DpSettings) -> tuple[str, ...]:
+    """What the control plane may count on (contract 1.3)."""
+    optional = (
+        ("feature-readiness-unix-socket", not settings.readiness_unix_socket_disabled),
+        ("feature-strict-inbound-ports", settings.strict_inbound_ports),
+        ("feature-reuse-port", settings.reuse_port),
+    )
+    always = ("feature-tcp-accesslog-via-named-pipe", "feature-delta-grpc")
+    return always + tuple(name for name, wanted in optional if wanted)
+
+
+def check_work_dir(work_dir: Path) -> Path:
+    if len(str(work_dir)) > _WORK_DIR_CHARS:
+        raise UserError(
+            f"the work dir {work_dir} is too long for the Unix sockets in it; "
+            f"choose one of at most {_WORK_DIR_CHARS} characters"
+        )
+    return work_dir
+
+
+def envoy_argv(settings: DpSettings, binary: Path, bootstrap: Path) -> tuple[str, ...]:
+    """Envoy's command line (contract 1.7)."""
+    argv = [
+        str(binary),
+        "--config-path",
+        str(bootstrap),
+        "--drain-time-s",
+        str(math.ceil(settings.drain_time)),
+        "--drain-strategy",
+        "immediate",
+        "--disable-hot-restart",
+        "--log-level",
+        settings.envoy_log_level or settings.log_level,
+    ]
+    if settings.envoy_component_log_level:
+        argv += ["--component-log-level", settings.envoy_component_log_level]
+    argv += ["--concurrency", str(settings.concurrency)] if settings.concurrency else ["--cpuset-threads"]
+    return tuple(argv)
+
+
+def make_plan(settings: DpSettings, resource: ProxyResource | None, facts: HostFacts) -> Plan:
+    """Combine all of it."""
+    paths = Paths(check_work_dir(facts.work_dir))
+    if resource and facts.admin_port:
+        resource = resource.with_admin_port(facts.admin_port)
+    return Plan(
+        identity=identify(settings, resource),
+        resource=resource,
+        features=features(settings),
+        paths=paths,
+        facts=facts,
+        bootstrap_url=bootstrap_url(settings.cp_address),
+        envoy_argv=envoy_argv(settings, facts.envoy_binary, paths.bootstrap),
+        warnings=_port_notes(settings, facts),
+    )
+
+
+def _port_notes(settings: DpSettings, facts: HostFacts) -> tuple[str, ...]:
+    notes = []
+    if facts.admin_port not in (0, DEFAULT_ADMIN_PORT):
+        notes.append(f"port {DEFAULT_ADMIN_PORT} is taken; Envoy's admin interface gets {facts.admin_port}")
+    if facts.readiness_port != settings.readiness_port:
+        notes.append(f"port {settings.readiness_port} is taken; GET /ready is on {facts.readiness_port}")
+    return tuple(notes)
+
+
+def envoy_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without our secrets: any user of the same id may read a process's environment."""
+    return {
+        name: value for name, value in environ.items() if not (name.startswith("KUMA_") and "TOKEN" in name)
+    }

@@ -1,0 +1,122 @@
+"""The proxy's resource as the user gives it: `{{ variables }}`, YAML, identity (kuma-dp 1.3)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kumamesh.errors import EXIT_USAGE, UserError
+from kumamesh.resources.yamldoc import load_documents
+from kumamesh.settings import suggestion
+
+KIND_OF = {"dataplane": "Dataplane", "ingress": "ZoneIngress", "egress": "ZoneEgress"}
+_ZERO_TIME = "0001-01-01T00:00:00Z"
+# Mustache's three spellings: plain, triple and ampersand. None of them escapes: the text is YAML, not HTML.
+_VARIABLE = re.compile(r"\{\{\{\s*([^{}]+?)\s*\}\}\}|\{\{&?\s*([^{}]+?)\s*\}\}")
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyResource:
+    """The document that travels in the bootstrap request."""
+
+    document: Mapping[str, Any]
+
+    @property
+    def mesh(self) -> str:
+        return str(self.document.get("mesh", ""))
+
+    @property
+    def name(self) -> str:
+        return str(self.document["name"])
+
+    @property
+    def admin_port(self) -> int:
+        """Port that the user chose for Envoy's admin interface, or 0."""
+        admin = _networking(self.document).get("admin")
+        port = admin.get("port") if isinstance(admin, Mapping) else None
+        return port if isinstance(port, int) and not isinstance(port, bool) else 0
+
+    def with_admin_port(self, port: int) -> ProxyResource:
+        networking = dict(_networking(self.document))
+        admin = networking.get("admin") or {}
+        if not isinstance(admin, Mapping):
+            return self  # the control plane will name this fault
+        networking["admin"] = {**admin, "port": port}
+        return ProxyResource({**self.document, **_placed(self.document, networking)})
+
+    def to_wire(self) -> str:
+        """JSON text in the form of the REST interface (contract 1.2)."""
+        head = {"creationTime": _ZERO_TIME, "modificationTime": _ZERO_TIME}
+        return json.dumps({**head, **self.document})
+
+
+def parse_vars(pairs: Sequence[str]) -> dict[str, str]:
+    """`k=v` pairs; a later one wins."""
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise UserError(
+                f"--dataplane-var {pair!r} is not of the form key=value", exit_code=EXIT_USAGE
+            )
+        found[key.strip()] = value
+    return found
+
+
+def render(text: str, variables: Mapping[str, str], source: str) -> tuple[str, tuple[str, ...]]:
+    """The text with its variables filled in, and warnings about variables that it does not use."""
+    used = set()
+
+    def fill(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        if name not in variables:
+            raise UserError(
+                f"{source}: the variable {name} has no value; give it with --dataplane-var {name}=..."
+                f"{suggestion(name, variables)}",
+                exit_code=EXIT_USAGE,
+            )
+        used.add(name)
+        return variables[name]
+
+    rendered = _VARIABLE.sub(fill, text)
+    unused = sorted(set(variables) - used)
+    return rendered, tuple(f"{source} does not use the variable {name}" for name in unused)
+
+
+def parse_resource(text: str, proxy_type: str, source: str) -> ProxyResource:
+    """The one document in the text, with its type and identity checked; everything else is for the control
+    plane to judge, which knows the rules and answers with all violations at once."""
+    documents = load_documents(text, source)
+    if len(documents) != 1:
+        raise UserError(f"{source}: one resource is needed, this has {len(documents)}")
+    document = dict(documents[0])
+    kind, wanted = document.get("type"), KIND_OF[proxy_type]
+    if kind != wanted:
+        raise UserError(
+            f"{source}: the type is {kind or 'missing'}, but --proxy-type={proxy_type} needs {wanted}"
+        )
+    if not document.get("name") or not isinstance(document["name"], str):
+        raise UserError(f"{source}: the resource needs a name")
+    if not isinstance(_networking(document), Mapping):
+        raise UserError(f"{source}: networking must be a mapping")
+    if proxy_type == "dataplane":
+        document["mesh"] = document.get("mesh") or "default"
+    else:
+        document.pop("mesh", None)
+    return ProxyResource(document)
+
+
+def _networking(document: Mapping[str, Any]) -> Any:
+    """`networking`, which is nested in `spec` when the resource was written that way."""
+    spec = document.get("spec")
+    return (spec if isinstance(spec, Mapping) else document).get("networking") or {}
+
+
+def _placed(document: Mapping[str, Any], networking: Mapping[str, Any]) -> dict[str, Any]:
+    spec = document.get("spec")
+    if isinstance(spec, Mapping):
+        return {"spec": {**spec, "networking": networking}}
+    return {"networking": networking}

@@ -1,0 +1,155 @@
+"""What the models of all resources share: frozen, strict about names, exact about JSON types.
+
+Fields have the names of Kuma's JSON in snake case. A field that is absent has protobuf's zero value, unless its
+type says None. What equals its default is left out when written.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from kumamesh.durations import parse_duration
+
+V = TypeVar("V")
+T = TypeVar("T")
+
+WIRE_TYPE = "wire_type"
+"""Type of the pydantic errors whose message is already the text for the user."""
+
+
+class FrozenMap(dict[str, V]):
+    """A dictionary that is never changed after it was made, and so can be part of a hashable model."""
+
+    def __hash__(self) -> int:  # type: ignore[override]  # dict declares it None
+        return hash(frozenset(self.items()))
+
+
+def freeze(value: Any) -> Any:
+    """The JSON value with every object hashable and every array a tuple."""
+    if isinstance(value, dict):
+        return FrozenMap({key: freeze(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(freeze(item) for item in value)
+    return value
+
+
+class FrozenSchema:
+    """Lets pydantic check a mapping as a plain dictionary and hand out a FrozenMap."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        inner = core_schema.dict_schema(handler(str), handler(self._value))
+        return core_schema.no_info_after_validator_function(FrozenMap, inner)
+
+
+def _whole_number(value: Any) -> int:
+    if type(value) is int:
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    raise PydanticCustomError(WIRE_TYPE, "must be a whole number")
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError(WIRE_TYPE, "must be a number")
+    return float(value)
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise PydanticCustomError(WIRE_TYPE, "must be true or false")
+
+
+def _duration(value: Any) -> str:
+    try:
+        parse_duration(value)
+    except (ValueError, AttributeError):
+        raise PydanticCustomError(
+            WIRE_TYPE, "must be a duration: a number and a unit, such as 500ms, 10s or 24h"
+        ) from None
+    return str(value)
+
+
+def _base64(value: Any) -> bytes:
+    """Both alphabets of base64, as protobuf's JSON allows; never repeats the input, which may be a secret."""
+    if isinstance(value, bytes):
+        return value
+    try:
+        return base64.b64decode(value.replace("-", "+").replace("_", "/"), validate=True)
+    except (binascii.Error, ValueError, AttributeError):
+        raise PydanticCustomError(WIRE_TYPE, "must be base64 text") from None
+
+
+def _utc(value: datetime) -> datetime:
+    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def parse_time(value: Any) -> datetime:
+    """RFC 3339 with up to nine digits of a second; raises ValueError."""
+    if isinstance(value, datetime):
+        return _utc(value)
+    if not isinstance(value, str) or len(value) < 20:
+        raise ValueError("must be an RFC 3339 time")
+    return _utc(datetime.fromisoformat(value))
+
+
+def format_time(value: datetime) -> str:
+    """RFC 3339 in UTC with `Z`, without a fraction if there is none."""
+    return _utc(value).isoformat().replace("+00:00", "Z")
+
+
+def _time(value: Any) -> datetime:
+    try:
+        return parse_time(value)
+    except ValueError:
+        raise PydanticCustomError(WIRE_TYPE, "must be an RFC 3339 time") from None
+
+
+WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+"""uint32 of the wire; ranges are rules."""
+Counter = Annotated[int, BeforeValidator(_whole_number), PlainSerializer(str, when_used="json")]
+"""uint64 of the wire: a string in JSON, read as a number too."""
+Number = Annotated[float, BeforeValidator(_number)]
+Flag = Annotated[bool, BeforeValidator(_boolean)]
+Duration = Annotated[str, BeforeValidator(_duration)]
+"""The text as given; `kumamesh.durations.parse_duration` gives seconds."""
+Time = Annotated[datetime, BeforeValidator(_time), PlainSerializer(format_time, when_used="json")]
+Base64 = Annotated[
+    bytes,
+    BeforeValidator(_base64),
+    PlainSerializer(lambda value: base64.b64encode(value).decode(), when_used="json"),
+    Field(repr=False),
+]
+Tags = Annotated[Mapping[str, str], FrozenSchema(str)]
+Counts = Annotated[Mapping[str, int], FrozenSchema(WholeNumber)]
+Struct = Annotated[Mapping[str, Any], AfterValidator(freeze), FrozenSchema(Any)]
+"""protobuf's Struct: any JSON object, deeply frozen."""
+
+EMPTY: Mapping[str, Any] = FrozenMap()
+
+
+class Spec(BaseModel):
+    """Base of every message of a resource."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        protected_namespaces=(),
+    )
