@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from kumadp.envoy.argv import envoy_argv
 from kumadp.envoy.version import EnvoyVersion
 from kumadp.resource_template import ProxyResource
 from kumadp.settings import DpSettings
@@ -18,7 +17,7 @@ from kumamesh.version import BUILD
 DEFAULT_ADMIN_PORT = 9901
 DEFAULT_MESH = "default"
 _SOCKET_STEM_CHARS = 98
-_WORK_DIR_CHARS = 80
+_WORK_DIR_CHARS = 90
 """Longest work dir that leaves room for the names of its sockets (sockaddr_un, 108 bytes)."""
 
 
@@ -186,26 +185,6 @@ def check_work_dir(work_dir: Path) -> Path:
     return work_dir
 
 
-def envoy_argv(settings: DpSettings, binary: Path, bootstrap: Path) -> tuple[str, ...]:
-    """Envoy's command line (contract 1.7)."""
-    argv = [
-        str(binary),
-        "--config-path",
-        str(bootstrap),
-        "--drain-time-s",
-        str(math.ceil(settings.drain_time)),
-        "--drain-strategy",
-        "immediate",
-        "--disable-hot-restart",
-        "--log-level",
-        settings.envoy_log_level or settings.log_level,
-    ]
-    if settings.envoy_component_log_level:
-        argv += ["--component-log-level", settings.envoy_component_log_level]
-    argv += ["--concurrency", str(settings.concurrency)] if settings.concurrency else ["--cpuset-threads"]
-    return tuple(argv)
-
-
 def make_plan(settings: DpSettings, resource: ProxyResource | None, facts: HostFacts) -> Plan:
     """Combine all of it."""
     paths = Paths(check_work_dir(facts.work_dir))
@@ -230,10 +209,3 @@ def _port_notes(settings: DpSettings, facts: HostFacts) -> tuple[str, ...]:
     if facts.readiness_port != settings.readiness_port:
         notes.append(f"port {settings.readiness_port} is taken; GET /ready is on {facts.readiness_port}")
     return tuple(notes)
-
-
-def envoy_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment without our secrets: any user of the same id may read a process's environment."""
-    return {
-        name: value for name, value in environ.items() if not (name.startswith("KUMA_") and "TOKEN" in name)
-    }

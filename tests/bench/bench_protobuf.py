@@ -51,10 +51,10 @@ def upb_parse(data: bytes) -> int:
 
 
 def edp_build() -> bytes:
-    from envoy_data_plane.google.protobuf import Any
     from envoy_data_plane.envoy.config.cluster import v3 as cluster
     from envoy_data_plane.envoy.config.core import v3 as core
     from envoy_data_plane.envoy.service.discovery import v3 as discovery
+    from envoy_data_plane.google.protobuf import Any
 
     resources = []
     for number in range(CLUSTERS):

@@ -272,9 +272,13 @@ class Lab:
     def app(self, kind: str, name: str, port: int, host: str = "127.0.0.1") -> Program:
         argv = [sys.executable, str(ECHO_APP), kind, name, str(port), host]
         program = Program(f"app-{name}-{port}", argv, self.folder, {})
-        self._programs.append(lambda: program)
+        self.adopt(program)
         program.wait_until(lambda: _listens(host, port), "listening")
         return program
+
+    def adopt(self, program: Program) -> None:
+        """End a program that somebody else started together with the rest."""
+        self._programs.append(lambda: program)
 
     def close(self) -> None:
         programs = [get() for get in reversed(self._programs)]

@@ -12,12 +12,12 @@ from kumacp.api.insights import InsightEndpoints
 from kumacp.api.problem import Problem
 from kumacp.api.resources import ResourceEndpoints
 from kumacp.api.routes import Kind, Route, match, near
-from kumacp.identity.signing_keys import KeyRing
+from kumacp.identity.signing_keys import KeyRing, SigningKeyNotFound, TokenKind
 from kumacp.manager import ResourceManager
 from kumacp.settings import CpSettings
 from kumacp.store.api import Store
 from kumamesh import settings as settings_document
-from kumamesh.tokens import DataplaneClaims, TokenError, issue, verify_user
+from kumamesh.tokens import DataplaneClaims, TokenError, issue
 from kumamesh.version import BUILD, PRODUCT
 
 KeyRings = Callable[[], Awaitable[KeyRing]]
@@ -115,7 +115,7 @@ class Application:
             return auth.ADMIN if local and self._settings.api_localhost_is_admin else auth.ANONYMOUS
         keys = await self._key_rings()
         try:
-            claims = verify_user(token, keys.user_keys(), keys.revocations_user(), self._now())
+            claims = keys.verify_user(token, self._now())
         except TokenError as error:
             raise problem.unauthenticated(str(error)) from None
         return auth.authenticated(claims.name, claims.groups)
@@ -125,10 +125,11 @@ class Application:
         self._check_issuer(kind)
         order = token_requests.parse(kind, request.json_object())
         mesh = order.claims.mesh if isinstance(order.claims, DataplaneClaims) else ""
-        key = (await self._key_rings()).latest(kind, mesh)
-        if key is None:
-            where = f' of mesh "{mesh}"; does the mesh exist?' if mesh else "; start the control plane again"
-            raise problem.not_found(problem.NO_SIGNING_KEY, f"there is no {kind} token signing key{where}")
+        try:
+            key = (await self._key_rings()).latest(TokenKind(kind), mesh)
+        except SigningKeyNotFound as error:
+            hint = f'; does the mesh "{mesh}" exist?' if mesh else ""
+            raise problem.not_found(problem.NO_SIGNING_KEY, f"{error}{hint}") from None
         return text_answer(issue(order.claims, key, now=self._now(), valid_for_s=order.valid_for_s))
 
     def _check_issuer(self, kind: str) -> None:

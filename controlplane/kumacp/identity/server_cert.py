@@ -24,7 +24,8 @@ class SubjectNames(NamedTuple):
 def create_server_certificate(hostname: str, ips: Sequence[str], now: datetime) -> tuple[bytes, bytes]:
     """(certificate, key), PEM: self-signed and a CA, so that the file also serves as `--ca-cert-file`."""
     profile = Profile(
-        subject=x509.subject(),
+        # Kuma leaves the subject empty, which strict verifiers (Python 3.13's default) refuse in an issuer.
+        subject=x509.subject(organization="Kuma", common_name="kuma-cp"),
         names=x509.hosts([*_usable(hostname), "localhost", *ips]),
         usage=x509.key_usage(signature=True, encipherment=True, cert_sign=True),
         extended=(x509.SERVER_AUTH,),

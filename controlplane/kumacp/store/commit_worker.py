@@ -7,6 +7,7 @@ told to the feed, so that no subscriber misses what the database holds.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ MAX_GROUP = 256
 
 Persist = Callable[[Mapping[ResourceKey, Record | None]], Awaitable[None]]
 """Make the records durable in one transaction (None: deleted); raises StoreUnavailable."""
+
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +77,12 @@ class CommitWorker:
         outcomes: list[tuple[_Job, Outcome | Exception]] = []
         for job in group:
             if not job.done.cancelled():
-                outcomes.append((job, _planned(job.write, draft)))
+                outcomes.append((job, _plan(job.write, draft)))
         try:
             if draft.written:
                 await self._persist(draft.written)
-        except StoreUnavailable as error:
+        except Exception as error:  # noqa: BLE001  # the callers get it; the next group may fare better
+            _LOG.error("writing %d resources failed: %s", len(draft.written), error)
             outcomes = [(job, StoreUnavailable(str(error))) for job, _ in outcomes]
         else:
             self._state.commit(draft.written.items())
@@ -87,7 +92,7 @@ class CommitWorker:
             _settle(job.done, outcome)
 
 
-def _planned(write: Write, draft: Draft) -> Outcome | Exception:
+def _plan(write: Write, draft: Draft) -> Outcome | Exception:
     try:
         return write(draft)
     except (NotFound, Conflict) as error:

@@ -16,7 +16,7 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 
 
 def migrate(connection: Connection, *, database: str) -> None:
-    """Run what is missing, inside the connection's transaction; raises UserError when a newer program was here."""
+    """Run what is missing, inside the connection's transaction; raises UserError for a newer schema."""
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection

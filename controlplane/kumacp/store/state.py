@@ -43,12 +43,11 @@ class State:
     def list(self, type_: str, mesh: str | None) -> list[Resource]:
         """Sorted by mesh and name."""
         by_mesh = self._tables.get(type_, {})
-        meshes = sorted(by_mesh) if mesh is None else [mesh]
-        return [
-            record.resource
-            for each in meshes
-            for _, record in sorted(by_mesh.get(each, {}).items(), key=_name)
-        ]
+        found = []
+        for each in sorted(by_mesh) if mesh is None else [mesh]:
+            records = by_mesh.get(each, {})
+            found += [records[name].resource for name in sorted(records)]
+        return found
 
     def owned_by(self, key: ResourceKey) -> Iterator[ResourceKey]:
         yield from self._owned.get(key, ())
@@ -161,7 +160,3 @@ class Draft:
 
 Write = Callable[[Draft], Outcome]
 """A planned write: performed on a draft; raises NotFound or Conflict."""
-
-
-def _name(item: tuple[str, Record]) -> str:
-    return item[0]

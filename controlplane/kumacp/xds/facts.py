@@ -79,7 +79,7 @@ def serving_inbounds(dataplane: Dataplane) -> Iterator[Inbound]:
 def offers(dataplane: Dataplane, zone: str) -> dict[str, tuple[Offer, ...]]:
     """What the proxy serves, by service. `zone` is that of inbounds without a zone tag."""
     found: dict[str, tuple[Offer, ...]] = {}
-    for inbound in serving_inbounds(dataplane):
+    for inbound in filter(lambda inbound: inbound.service, serving_inbounds(dataplane)):
         endpoint = _endpoint(dataplane, inbound, zone) if inbound.healthy else None
         offer = Offer(inbound.protocol_name, endpoint)
         found[inbound.service] = (*found.get(inbound.service, ()), offer)

@@ -6,6 +6,7 @@ Two proxies whose plans hold equal inputs share one built and serialised resourc
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -20,6 +21,14 @@ Tags = tuple[tuple[str, str], ...]
 
 def freeze_tags(tags: Mapping[str, str]) -> Tags:
     return tuple(sorted(tags.items()))
+
+
+def cluster_name(service: str, tags: Tags = ()) -> str:
+    """Cluster of a service, or of those of its endpoints that have the further tags (contract 5.2)."""
+    if not tags:
+        return service
+    digest = hashlib.sha256("".join(key + value for key, value in tags).encode())
+    return f"{service}-{digest.digest()[:8].hex()}"
 
 
 class TlsMode(Enum):
@@ -52,12 +61,17 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ServiceCluster:
-    """EDS cluster of a kuma.io/service as outbounds of the mesh see it; with mTLS if `tls`."""
+    """EDS cluster of a kuma.io/service as outbounds of the mesh see it; with mTLS if `tls`.
+
+    `tags` are what an outbound asks for beyond kuma.io/service: they go into name and SNI, and the
+    ClusterLoadAssignment of the same tags holds only the endpoints that have them.
+    """
 
     mesh: str
     service: str
     protocol: str
     tls: bool
+    tags: Tags = ()
 
     @property
     def type_url(self) -> str:
@@ -65,17 +79,19 @@ class ServiceCluster:
 
     @property
     def name(self) -> str:
-        return self.service
+        return cluster_name(self.service, self.tags)
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceEndpoints:
     """ClusterLoadAssignment of a cluster. `cluster_version` is the version of the built cluster: a changed
-    cluster must be followed by its assignment, or Envoy warms it for 15 s (DESIGN.md 3.5)."""
+    cluster must be followed by its assignment, or Envoy warms it for 15 s (DESIGN.md 3.5). `tags` are those
+    of the cluster; `endpoints` are already chosen by them."""
 
     service: str
     endpoints: tuple[Endpoint, ...]
     cluster_version: str
+    tags: Tags = ()
 
     @property
     def type_url(self) -> str:
@@ -83,13 +99,14 @@ class ServiceEndpoints:
 
     @property
     def name(self) -> str:
-        return self.service
+        return cluster_name(self.service, self.tags)
 
 
 @dataclass(frozen=True, slots=True)
 class OutboundListener:
     """Listener through which the application reaches a service; `source_tags` are the proxy's own, sent on
-    as x-kuma-tags with http protocols (each key with its comma-joined values)."""
+    as x-kuma-tags with http protocols (each key with its comma-joined values). `tags` are the outbound's,
+    kuma.io/service included. `ipv6`: the host has IPv6 (Envoy refuses IPv6 ranges on a host without it)."""
 
     address: str
     port: int
@@ -99,6 +116,7 @@ class OutboundListener:
     protocol: str
     source_tags: Tags
     reuse_port: bool
+    ipv6: bool = True
 
     @property
     def type_url(self) -> str:
@@ -107,6 +125,16 @@ class OutboundListener:
     @property
     def name(self) -> str:
         return names.outbound_listener(self.address, self.port)
+
+    @property
+    def cluster(self) -> str:
+        """Name of the ServiceCluster that it needs."""
+        return cluster_name(self.service, self.cluster_tags)
+
+    @property
+    def cluster_tags(self) -> Tags:
+        """`tags` of the ServiceCluster that it needs."""
+        return tuple((key, value) for key, value in self.tags if key != names.SERVICE_TAG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +156,24 @@ class LocalCluster:
 
 @dataclass(frozen=True, slots=True)
 class UriMatch:
-    """A matcher on the URI SANs of the client certificate."""
+    """A matcher on the URI SANs of the client certificate; one of them must match, with `negated` none may.
+    `server_name`, only in rules, is an SNI that the client must have asked for too; an empty `value` is any
+    client."""
 
     value: str
     prefix: bool = False
     negated: bool = False
+    server_name: str = ""
 
 
-Principal = tuple[UriMatch, ...]
+@dataclass(frozen=True, slots=True)
+class NotAll:
+    """Holds unless every one of the matchers holds."""
+
+    matches: tuple[UriMatch, ...]
+
+
+Principal = tuple[UriMatch | NotAll, ...]
 """Matchers that must all hold; empty means any client."""
 
 
@@ -169,10 +207,14 @@ class SpiffeRule:
 
 @dataclass(frozen=True, slots=True)
 class MatcherRbac:
-    """The `rules` form of MeshTrafficPermission: RBAC `matcher`, first match wins, no match denies."""
+    """The `rules` form of MeshTrafficPermission: any deny wins over every allow, no match denies. `deny`,
+    `allow` and `shadow_deny` are what policies of the `from` form for the same inbound say beside it."""
 
     rules: tuple[SpiffeRule, ...]
     http: bool = False
+    deny: tuple[PrincipalPolicy, ...] = ()
+    allow: tuple[PrincipalPolicy, ...] = ()
+    shadow_deny: tuple[PrincipalPolicy, ...] = ()
 
 
 Rbac = PrincipalRbac | MatcherRbac
@@ -180,7 +222,8 @@ Rbac = PrincipalRbac | MatcherRbac
 
 @dataclass(frozen=True, slots=True)
 class InboundListener:
-    """Listener in front of one port of the application. `tls` None: the mesh has no mTLS (then no RBAC)."""
+    """Listener in front of one port of the application. `tls` None: the mesh has no mTLS (then no RBAC);
+    with mTLS, `rbac` None denies everything. `ipv6` as in OutboundListener."""
 
     address: str
     port: int
@@ -192,6 +235,7 @@ class InboundListener:
     tls: TlsMode | None
     rbac: Rbac | None
     reuse_port: bool
+    ipv6: bool = True
 
     @property
     def type_url(self) -> str:
@@ -252,6 +296,7 @@ class AdminListener:
     port: int
     tls: AdminTls
     reuse_port: bool
+    ipv6: bool = True
 
     @property
     def type_url(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL, builtin_ca_cert_secret
 from kumamesh.resource import Resource
@@ -26,6 +27,8 @@ from kumacp.xds.facts import (
     outbound_services,
 )
 from kumacp.xds.model import Endpoint, TlsMode
+
+V = TypeVar("V")
 
 PERMISSION_TYPES = ("TrafficPermission", "MeshTrafficPermission")
 
@@ -67,6 +70,7 @@ class MeshView:
         self._offers: dict[str, dict[str, tuple[Offer, ...]]] = {}
         self._issued: dict[str, str] = {}
         self._permissions: dict[str, dict[str, Resource]] = {type_: {} for type_ in PERMISSION_TYPES}
+        self._sorted_permissions: dict[str, tuple[Resource, ...]] = dict.fromkeys(PERMISSION_TYPES, ())
         self._services: dict[str, _Service] = {}
         self._dirty_services: set[str] = set()
         self._dataplanes_before: dict[str, Resource | None] = {}
@@ -93,9 +97,15 @@ class MeshView:
             return ServiceFacts(tls=strict)
         return ServiceFacts(state.protocol, tls=strict or (self.settings.mode is not None and state.tls_ready))
 
-    def permissions(self, type_: str) -> tuple[Resource, ...]:
-        """Resources of one of PERMISSION_TYPES, sorted by name."""
-        return tuple(resource for _, resource in sorted(self._permissions[type_].items()))
+    @property
+    def traffic_permissions(self) -> tuple[Resource, ...]:
+        """Sorted by name."""
+        return self._sorted_permissions["TrafficPermission"]
+
+    @property
+    def mesh_traffic_permissions(self) -> tuple[Resource, ...]:
+        """Sorted by name."""
+        return self._sorted_permissions["MeshTrafficPermission"]
 
     def note(self, type_: str, name: str, resource: Resource | None) -> None:
         """One change; `resource` None means deleted. Types that no proxy depends on change nothing."""
@@ -132,15 +142,21 @@ class MeshView:
                 if not _same(before, self._dataplanes.get(name))
             ),
             settings=settings_changed,
-            permissions=any(
-                not _same(before, self._permissions[type_].get(name))
-                for (type_, name), before in self._permissions_before.items()
-            ),
+            permissions=self._commit_permissions(),
         )
         self._dirty_services = set()
         self._dataplanes_before = {}
-        self._permissions_before = {}
         return delta
+
+    def _commit_permissions(self) -> bool:
+        noted, self._permissions_before = self._permissions_before, {}
+        for type_ in {type_ for type_, _ in noted}:
+            self._sorted_permissions[type_] = tuple(
+                resource for _, resource in sorted(self._permissions[type_].items())
+            )
+        return any(
+            not _same(before, self._permissions[type_].get(name)) for (type_, name), before in noted.items()
+        )
 
     def _note_secret(self, name: str, resource: Resource | None) -> None:
         if name.startswith(builtin_ca_cert_secret(self.name, "")):
@@ -221,7 +237,10 @@ class View:
             name = key.name if key.type == "Mesh" else key.mesh
             if not name:
                 continue
-            mesh = concerned[name] = self._meshes.setdefault(name, MeshView(name, self._zone))
+            mesh = self._meshes.get(name)
+            if mesh is None:
+                mesh = self._meshes[name] = MeshView(name, self._zone)
+            concerned[name] = mesh
             mesh.note(key.type, key.name, change.new)
         deltas = {name: mesh.commit() for name, mesh in concerned.items()}
         for name, mesh in concerned.items():
@@ -230,7 +249,7 @@ class View:
         return {name: delta for name, delta in deltas.items() if delta != MeshDelta()}
 
 
-def _put[V](held: dict[str, V], name: str, value: V | None) -> None:
+def _put(held: dict[str, V], name: str, value: V | None) -> None:
     if value is None:
         held.pop(name, None)
     else:

@@ -11,6 +11,8 @@ import uuid
 from typing import Any, ClassVar
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,11 +24,14 @@ NOW = 1_700_000_000.0
 NOTHING_REVOKED: frozenset[str] = frozenset()
 PRIVATE = tokens.generate_signing_key()
 OTHER_PRIVATE = tokens.generate_signing_key()
+SIGNER = serialization.load_pem_private_key(PRIVATE, None)
+assert isinstance(SIGNER, rsa.RSAPrivateKey)
 KEY = SigningKey("1", PRIVATE)
 KEYS = {"1": tokens.public_pem(PRIVATE)}
 CLAIMS = DataplaneClaims(
     name="web-1", mesh="default", tags={"kuma.io/service": ("web", "web-admin")}, type="dataplane"
 )
+TOKEN = tokens.issue(CLAIMS, KEY, now=NOW, valid_for_s=60)
 
 
 def encode(value: Any) -> str:
@@ -36,13 +41,8 @@ def encode(value: Any) -> str:
 
 def signed(header: Any, payload: Any) -> str:
     """A token that is genuinely signed, whatever stands in it."""
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import padding, rsa
-
-    key = serialization.load_pem_private_key(PRIVATE, None)
-    assert isinstance(key, rsa.RSAPrivateKey)
     body = f"{encode(header)}.{encode(payload)}"
-    return f"{body}.{encode(key.sign(body.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+    return f"{body}.{encode(SIGNER.sign(body.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
 
 
 def verify(token: str, now: float = NOW, revoked: frozenset[str] = NOTHING_REVOKED) -> DataplaneClaims:
@@ -231,7 +231,7 @@ class TestHostileInput:
     @settings(max_examples=100, deadline=None)
     @given(st.data())
     def test_no_changed_character_goes_unnoticed(self, data: st.DataObject) -> None:
-        token = tokens.issue(CLAIMS, KEY, now=NOW, valid_for_s=60)
+        token = TOKEN
         # The last character of a part may hold unused bits, so it is left alone.
         places = [i for i, c in enumerate(token[:-1]) if c != "." and token[i + 1] != "."]
         place = data.draw(st.sampled_from(places))

@@ -1,0 +1,165 @@
+"""The configuration of every connected proxy, kept current change by change (DESIGN.md 3.8).
+
+A change costs the units that depend on it and the proxies that hold those, nothing else: an endpoint of a
+service rebuilds one assignment and touches the proxies with outbounds to the service; a permission touches the
+proxies for whose inbounds it decides differently; a write that no configuration depends on touches nobody.
+
+The hub says what is different, not in which order it travels. The session sends clusters, assignments,
+listeners, routes and secrets in that order, and removes what is gone last, in `kumamesh.xds.REMOVAL_ORDER`. So
+when mTLS is switched on, a cluster or listener that refers to secrets warms until they arrive while the one
+before it goes on serving; switched off, secrets go after everything that referred to them. Both ends of a
+connection are switched by one batch, but Envoys apply it independently: as with Kuma, only PERMISSIVE before
+STRICT changes a mesh under load without failed connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from kumamesh.resource import Resource, ResourceKey
+from kumamesh.xds import XdsResource
+
+from kumacp.store.api import Change, Operation
+from kumacp.xds import sidecar
+from kumacp.xds.model import IdentityRequest, IdentitySecret, ProxyMetadata, UnitInput
+from kumacp.xds.proxy import Proxy, Touched, TouchedRecord
+from kumacp.xds.services import SharedServices
+from kumacp.xds.units import Unit, UnitCache, UnitKey
+from kumacp.xds.view import MeshDelta, MeshView, View
+
+__all__ = ["Counters", "Hub", "Touched"]
+
+DATAPLANE = "Dataplane"
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Since the start: units built, units taken from those built before, proxies woken (per batch)."""
+
+    built: int
+    reused: int
+    woken: int
+
+
+class Hub:
+    """Plans and desired resources of all connected proxies of a zone."""
+
+    def __init__(
+        self, zone: str, build: Callable[[UnitInput], XdsResource], permission: sidecar.InboundRbac
+    ) -> None:
+        self._view = View(zone)
+        self._units = UnitCache(build)
+        self._services = SharedServices(self._units)
+        self._permission = permission
+        self._proxies: dict[str, dict[ResourceKey, Proxy]] = {}
+        self._unmet: dict[Proxy, None] = {}
+        self._woken = 0
+
+    @property
+    def counters(self) -> Counters:
+        return Counters(self._units.built, self._units.reused, self._woken)
+
+    def load(self, resources: Iterable[Resource]) -> None:
+        """Everything stored, before proxies connect."""
+        self.apply(Change(Operation.CREATE, resource.key, None, resource) for resource in resources)
+
+    def apply(self, changes: Iterable[Change]) -> Touched:
+        """Take over committed changes; what they made different, with those proxies only."""
+        touched = TouchedRecord()
+        for mesh, delta in self._view.apply(changes).items():
+            self._refresh(self._view.mesh(mesh), delta, touched)
+        return self._waking(touched)
+
+    def connect(self, proxy: ResourceKey, metadata: ProxyMetadata) -> None:
+        """From now on `desired` answers for the proxy. One that is not stored yet has nothing until it is."""
+        self.disconnect(proxy)
+        state = Proxy(proxy, metadata)
+        self._proxies.setdefault(proxy.mesh, {})[proxy] = state
+        view = self._view.mesh(proxy.mesh)
+        if self._adopt_dataplane(view, state):
+            self._replan(view, state, TouchedRecord())
+
+    def disconnect(self, proxy: ResourceKey) -> None:
+        """Forget the proxy, and its identity with it."""
+        proxies = self._proxies.get(proxy.mesh, {})
+        state = proxies.pop(proxy, None)
+        if state is None:
+            return
+        if not proxies:
+            del self._proxies[proxy.mesh]
+        self._unmet.pop(state, None)
+        for unit in (*state.own.values(), *state.outbounds.values()):
+            self._units.release(unit)
+        for service in state.services:
+            self._services.unsubscribe(proxy.mesh, service, state)
+
+    def desired(self, proxy: ResourceKey) -> Mapping[str, Mapping[str, XdsResource]]:
+        """Live mapping type_url -> name -> resource of a connected proxy; raises KeyError for another."""
+        return self._proxies[proxy.mesh][proxy].desired
+
+    def identity_requests(self) -> tuple[IdentityRequest, ...]:
+        """Certificates to issue, each told once. When to renew one is not decided here."""
+        unmet, self._unmet = self._unmet, {}
+        return tuple(
+            proxy.wanted for proxy in unmet if proxy.wanted is not None and proxy.wanted != proxy.issued
+        )
+
+    def set_identity(
+        self, proxy: ResourceKey, identity: IdentitySecret, request: IdentityRequest
+    ) -> Touched:
+        """Hand a new or renewed certificate to a proxy. One that is no longer wanted is ignored: a request
+        for what is wanted instead was told already."""
+        touched = TouchedRecord()
+        state = self._proxies.get(proxy.mesh, {}).get(proxy)
+        if state is not None and state.dataplane is not None and state.wanted == request:
+            state.issued, state.identity = request, identity
+            self._refresh_own(self._view.mesh(proxy.mesh), state, state.dataplane, touched)
+        return self._waking(touched)
+
+    def _waking(self, record: TouchedRecord) -> Touched:
+        touched = record.result()
+        self._woken += len(touched)
+        return touched
+
+    def _refresh(self, view: MeshView, delta: MeshDelta, touched: TouchedRecord) -> None:
+        proxies = self._proxies.get(view.name, {})
+        keys = (ResourceKey(DATAPLANE, view.name, name) for name in delta.dataplanes)
+        changed = {proxies[key] for key in keys if key in proxies}
+        replanned = {proxy for proxy in changed if self._adopt_dataplane(view, proxy)}
+        if delta.settings:
+            services = self._services.all_used(view.name)
+        else:
+            services = self._services.used(view.name, delta.endpoints | delta.facts)
+        for service in services:
+            self._refresh_service(view, service, replanned, touched)
+        for proxy in replanned:
+            self._replan(view, proxy, touched)
+        if delta.settings or (delta.permissions and view.settings.mode is not None):
+            for proxy in proxies.values():
+                if proxy.dataplane is not None and proxy not in replanned:
+                    self._refresh_own(view, proxy, proxy.dataplane, touched)
+
+    def _adopt_dataplane(self, view: MeshView, proxy: Proxy) -> bool:
+        """Whether the proxy has a Dataplane now. One whose Dataplane is deleted while it is connected keeps what
+        it has, but gets no certificate any more: traffic must not stop by a slip, nor trust go on."""
+        proxy.dataplane = view.dataplane(proxy.key.name) if proxy.key.type == DATAPLANE else None
+        if proxy.dataplane is None:
+            proxy.wanted = None
+        return proxy.dataplane is not None
+
+    def _refresh_service(
+        self, view: MeshView, service: str, replanned: set[Proxy], touched: TouchedRecord
+    ) -> None:
+        """Bring the shared units of a service up to date with all who use it and are not planned anew anyway."""
+        shared = self._services.refresh(view, service)
+        protocol_before = shared.protocol
+        for proxy in shared.subscribers:
+            if proxy.dataplane is None or proxy in replanned:
+                continue
+            proxy.put(shared.cluster, touched)
+            proxy.put(shared.assignment, touched)
+            if shared.protocol != protocol_before:
+                self._refresh_outbounds(view, proxy, service, touched)
+    def _replan(self, view: MeshView, proxy: Proxy, touched: TouchedRecord) -> None:
+        """Everything of one proxy."""

@@ -1,0 +1,135 @@
+"""REST client of the control plane."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import urllib3
+
+from kumactl.configuration import ControlPlane
+from kumactl.failure import refusal
+from kumamesh.errors import UserError
+from kumamesh.version import PRODUCT
+
+JSON_TYPE = "application/json"
+PAGE_SIZE = 1000
+
+Query = Sequence[tuple[str, str]]
+
+
+def path_of(*segments: str) -> str:
+    """A path whose segments may hold any character."""
+    return "/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
+class Client:
+    """Requests to one control plane. Raises UserError when it cannot be reached and `Refused` when it says no."""
+
+    def __init__(self, control_plane: ControlPlane, timeout_s: float) -> None:
+        self._url = control_plane.url.rstrip("/")
+        self._headers = {"Accept": JSON_TYPE, **control_plane.request_headers()}
+        self._pool = urllib3.PoolManager(
+            timeout=urllib3.Timeout(total=timeout_s or None), retries=False, **_tls(control_plane)
+        )
+
+    def get(self, path: str, query: Query = ()) -> Any:
+        """The document at a path."""
+        return self._document(self._request("GET", path, query=query))
+
+    def get_all(self, path: str, query: Query = ()) -> list[dict[str, Any]]:
+        """The items of all pages of a list."""
+        items: list[dict[str, Any]] = []
+        while True:
+            window = [("size", str(PAGE_SIZE)), ("offset", str(len(items)))]
+            page = self.get(path, [*query, *window])
+            items += page["items"]
+            if not page.get("next") or not page["items"]:
+                return items
+
+    def put(self, path: str, document: Mapping[str, Any]) -> tuple[bool, tuple[str, ...]]:
+        """(whether it was created, warnings)."""
+        response = self._request("PUT", path, document=document)
+        answer = self._document(response) if response.data else {}
+        return response.status == 201, tuple(answer.get("warnings") or ())
+
+    def delete(self, path: str) -> None:
+        self._request("DELETE", path)
+
+    def post_for_text(self, path: str, document: Mapping[str, Any]) -> str:
+        """The text that a POST answers with."""
+        return self._request("POST", path, document=document).data.decode()
+
+    def index(self) -> dict[str, Any]:
+        """What the control plane says of itself; raises UserError when it is something else."""
+        document = self.get("/")
+        if not isinstance(document, dict) or document.get("product", document.get("tagline")) != PRODUCT:
+            raise UserError(f"{self._url} is not the address of a {PRODUCT} control plane; check --address")
+        return document
+
+    def _request(
+        self, method: str, path: str, *, query: Query = (), document: Mapping[str, Any] | None = None
+    ) -> urllib3.BaseHTTPResponse:
+        body = None if document is None else json.dumps(document).encode()
+        headers = {**self._headers, "Content-Type": JSON_TYPE} if body is not None else self._headers
+        url = self._url + path + (f"?{urllib3.request.urlencode(list(query))}" if query else "")
+        try:
+            with warnings.catch_warnings():
+                # Asked for with --skip-verify: urllib3 need not say so at every request.
+                warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+                response = self._pool.request(method, url, body=body, headers=headers, redirect=False)
+        except urllib3.exceptions.HTTPError as error:
+            raise UserError(_unreachable(self._url, error)) from None
+        if not 200 <= response.status < 300:
+            raise refusal(response.status, response.data)
+        return response
+
+    def _document(self, response: urllib3.BaseHTTPResponse) -> Any:
+        try:
+            return json.loads(response.data)
+        except ValueError:
+            raise UserError(
+                f"{self._url} did not answer with JSON; is it the address of a control plane's REST API?"
+            ) from None
+
+
+def _tls(control_plane: ControlPlane) -> dict[str, Any]:
+    if not control_plane.url.startswith("https:"):
+        return {}
+    try:
+        context = ssl.create_default_context(cafile=control_plane.ca_cert_file or None)
+        if control_plane.client_cert_file:
+            context.load_cert_chain(control_plane.client_cert_file, control_plane.client_key_file)
+    except (OSError, ssl.SSLError) as error:
+        files = (control_plane.ca_cert_file, control_plane.client_cert_file, control_plane.client_key_file)
+        named = ", ".join(file for file in files if file)
+        raise UserError(f"cannot load the certificate files {named}: {error.strerror or error}") from None
+    if control_plane.skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return {"ssl_context": context}
+
+
+def _unreachable(url: str, error: urllib3.exceptions.HTTPError) -> str:
+    text = str(error)
+    if isinstance(error, urllib3.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in text:
+        return (
+            f"the certificate of the control plane at {url} is not trusted; configure it again with "
+            "`kumactl config control-planes add --overwrite` and --ca-cert-file or --skip-verify"
+        )
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        reason = "it does not answer in time (--api-timeout)"
+    elif isinstance(error, urllib3.exceptions.NameResolutionError):
+        reason = "its host name is not known"
+    elif isinstance(error, urllib3.exceptions.NewConnectionError):
+        reason = "nobody listens there"
+    else:
+        reason = text
+    return (
+        f"cannot reach the control plane at {url}: {reason}; start it with `kuma-cp run`, or choose another "
+        "one with `kumactl config control-planes add` or `switch`"
+    )

@@ -1,0 +1,93 @@
+"""One exchange with POST /bootstrap, judged: a bootstrap, a reason to ask again, or the end (contract 1.4-1.6)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_WRONG_PORT = (
+    "this is not the data-plane server of a control plane; its port is 5678 unless configured, "
+    "5681 and 5682 are the API's: check --cp-address"
+)
+_RETRIED = frozenset({408, 429})
+_SHOWN_CHARS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """YAML of the Envoy bootstrap."""
+
+    yaml: str
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """It may work later."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """It will not work however often one asks."""
+
+    reason: str
+
+
+Outcome = Bootstrap | Again | Final
+
+
+def judge(status: int, body: bytes) -> Outcome:
+    """What an HTTP answer means."""
+    if status == 200:
+        return _decoded(body)
+    text = one_line(body)
+    if status == 404:
+        if text:
+            return Final(f"the server answers 404 {text!r}: {_WRONG_PORT}")
+        return Again(
+            "the control plane does not know this proxy yet; create its resource with `kumactl apply`, "
+            "or give it with --dataplane-file"
+        )
+    if status in _RETRIED or status >= 500:
+        return Again(f"the control plane answers {status}{': ' if text else ''}{text}")
+    if 400 <= status < 500:
+        return Final(f"the control plane refuses this proxy ({status}): {text or 'it gives no reason'}")
+    return Final(f"unexpected answer {status}: {_WRONG_PORT}")
+
+
+def untrusted(reason: str, ca_source: str) -> Final:
+    """The control plane's certificate did not verify."""
+    trust = f"the certificate in {ca_source}" if ca_source else "the system's authorities"
+    return Final(
+        f"the control plane's certificate is not trusted by {trust} ({reason}); give the control plane's CA "
+        "with --ca-cert-file (its kuma-cp.crt, when it made its own certificate)"
+    )
+
+
+def not_tls() -> Final:
+    return Final(f"the server does not speak TLS: {_WRONG_PORT}")
+
+
+def one_line(body: bytes) -> str:
+    """A server's message as part of a line."""
+    return " ".join(body[:_SHOWN_CHARS].decode("utf-8", "replace").split())
+
+
+def _decoded(body: bytes) -> Outcome:
+    try:
+        answer = json.loads(body)
+        return Bootstrap(base64.b64decode(_text(answer), validate=True).decode("utf-8"))
+    except (ValueError, binascii.Error, UnicodeDecodeError):
+        return Final(f"the answer holds no bootstrap: {_WRONG_PORT}")
+
+
+def _text(answer: Any) -> str:
+    text = answer.get("bootstrap") if isinstance(answer, Mapping) else None
+    if not isinstance(text, str) or not text:
+        raise ValueError("no bootstrap")
+    return text
