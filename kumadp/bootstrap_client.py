@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import http.client
 import json
 import logging
@@ -43,7 +44,7 @@ class BootstrapClient:
         while True:
             attempt += 1
             body = json.dumps(request(), indent=1).encode()
-            outcome = await in_thread(lambda body=body: self._ask(body))  # type: ignore[misc]  # bound above
+            outcome = await in_thread(functools.partial(self._ask, body))
             if isinstance(outcome, Bootstrap):
                 return outcome.yaml
             if isinstance(outcome, Final):
@@ -112,13 +113,14 @@ async def in_thread(work: Callable[[], T]) -> T:
 def _context(ca_pem: str, ca_source: str, verify: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif ca_pem:
         try:
             context.load_verify_locations(cadata=ca_pem)
-        except (ssl.SSLError, ValueError):
+        except (ssl.SSLError, ValueError, TypeError):
             raise UserError(f"{ca_source} does not hold a certificate in PEM form") from None
     else:
         context.load_default_certs()

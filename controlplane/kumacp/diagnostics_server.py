@@ -45,7 +45,9 @@ class DiagnosticsServer:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path not in PATHS:
-            answer = problem_answer(not_found("Not Found", f"there is no {request.path}; use {', '.join(PATHS)}"))
+            answer = problem_answer(
+                not_found("Not Found", f"there is no {request.path}; use {', '.join(PATHS)}")
+            )
         elif request.method not in ("GET", "HEAD"):
             answer = problem_answer(not_allowed("diagnostics are read-only", ("GET", "HEAD")))
         elif request.path == "/metrics":
@@ -55,5 +57,8 @@ class DiagnosticsServer:
         else:
             return web.Response(text="ready\n" if request.path == "/ready" else "healthy\n")
         return web.Response(
-            status=answer.status, body=answer.body, content_type=answer.content_type, headers=dict(answer.headers)
+            status=answer.status,
+            body=answer.body,
+            content_type=answer.content_type,
+            headers=dict(answer.headers),
         )

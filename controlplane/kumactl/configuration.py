@@ -77,7 +77,9 @@ class Configuration:
 
     def mesh(self) -> str:
         """The mesh of commands that name none."""
-        return next((c.mesh for c in self.contexts if c.name == self.current_context and c.mesh), DEFAULT_MESH)
+        return next(
+            (c.mesh for c in self.contexts if c.name == self.current_context and c.mesh), DEFAULT_MESH
+        )
 
     def add(self, control_plane: ControlPlane, *, overwrite: bool) -> Configuration:
         """With the control plane, and it active."""

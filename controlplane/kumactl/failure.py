@@ -22,7 +22,9 @@ def refusal(status: int, body: bytes) -> Refused:
     document = _document(body)
     if document is None:
         text = " ".join(body[:200].decode("utf-8", "replace").split())
-        return Refused(status, f"the control plane answered with status {status}" + (f": {text}" if text else ""))
+        return Refused(
+            status, f"the control plane answered with status {status}" + (f": {text}" if text else "")
+        )
     detail = document.get("detail") or document.get("details")
     lines = [f"{document['title']} ({detail})" if detail else str(document["title"])]
     lines += [bullet(field, reason) for field, reason in _parameters(document)]

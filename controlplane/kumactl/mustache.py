@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from kumamesh.errors import UserError
 from kumamesh.settings import suggestion
 
-_TAG = re.compile(r"\{\{\{\s*(?P<triple>[^{}]*?)\s*\}\}\}|\{\{(?P<sigil>[!&#^/>]?)\s*(?P<name>[^{}]*?)\s*\}\}")
+_TAG = re.compile(
+    r"\{\{\{\s*(?P<triple>[^{}]*?)\s*\}\}\}|\{\{(?P<sigil>[!&#^/>]?)\s*(?P<name>[^{}]*?)\s*\}\}"
+)
 
 
 def render(text: str, variables: Mapping[str, str], source: str) -> str:

@@ -174,8 +174,8 @@ def resolve(
     environ: Mapping[str, str] | None = None,
     document: Mapping[str, Any] | None = None,
 ) -> Resolved[S]:
-    """Combine all sources. `flags` maps field names to parsed values, None meaning not given; `document` is the
-    parsed configuration file. Raises UserError that names the option, the source and the remedy."""
+    """Combine all sources. `flags` maps field names to parsed values, None meaning not given; `document` is
+    the parsed configuration file. Raises UserError that names the option, the source and the remedy."""
     flags, environ = flags or {}, environ or {}
     declared = options(cls)
     file_values = _flatten(document or {}, declared)

@@ -23,7 +23,9 @@ def bind(interface: str, port: int, *, port_variable: str, interface_variable: s
         elif error.errno == errno.EACCES:
             reason = f"needs privileges; set {port_variable} to a port above 1023"
         else:
-            reason = f"cannot be bound ({error.strerror or error}); check {interface_variable} and {port_variable}"
+            reason = (
+                f"cannot be bound ({error.strerror or error}); check {interface_variable} and {port_variable}"
+            )
         raise UserError(f"cannot listen: {where} {reason}") from None
     except OverflowError:
         raise UserError(f"cannot listen: {port} is not a port; check {port_variable}") from None

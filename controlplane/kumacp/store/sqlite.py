@@ -105,6 +105,8 @@ class SqliteStore:
         return self._feed.watch()
 
     async def close(self) -> None:
+        if self._writing.done():
+            return
         self._worker.close()
         await self._writing
         self._feed.close()
@@ -132,6 +134,8 @@ def _claim(path: Path) -> int:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         path.chmod(0o600)
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except FileExistsError:
+        raise UserError(_unusable(path, f"{path.parent} is not a directory")) from None
     except OSError as error:
         raise UserError(_unusable(path, error.strerror)) from None
     try:

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 
+from kumacp.xds.model import Endpoint, TlsMode
 from kumamesh.names import NO_PORT, SERVICE_TAG, ZONE_TAG, builtin_ca_cert_secret
 from kumamesh.resources.dataplane import Dataplane, Inbound
 from kumamesh.resources.mesh import Mesh
 from kumamesh.xds import content_version
-
-from kumacp.xds.model import Endpoint, TlsMode
 
 DEFAULT_PROTOCOL = "tcp"
 HTTP_PROTOCOLS = frozenset({"http", "http2", "grpc"})

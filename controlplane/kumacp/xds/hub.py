@@ -1,24 +1,21 @@
 """The configuration of every connected proxy, kept current change by change (DESIGN.md 3.8).
 
 A change costs the units that depend on it and the proxies that hold those, nothing else: an endpoint of a
-service rebuilds one assignment and touches the proxies with outbounds to the service; a permission touches the
-proxies for whose inbounds it decides differently; a write that no configuration depends on touches nobody.
+service rebuilds one assignment and touches the proxies with outbounds to the service; a permission touches
+the proxies for whose inbounds it decides differently; a write that no configuration depends on touches nobody.
 
 The hub says what is different, not in which order it travels. The session sends clusters, assignments,
-listeners, routes and secrets in that order, and removes what is gone last, in `kumamesh.xds.REMOVAL_ORDER`. So
-when mTLS is switched on, a cluster or listener that refers to secrets warms until they arrive while the one
-before it goes on serving; switched off, secrets go after everything that referred to them. Both ends of a
-connection are switched by one batch, but Envoys apply it independently: as with Kuma, only PERMISSIVE before
-STRICT changes a mesh under load without failed connections.
+listeners, routes and secrets in that order, and removes what is gone last, in `kumamesh.xds.REMOVAL_ORDER`.
+So when mTLS is switched on, a cluster or listener that refers to secrets warms until they arrive while the
+one before it goes on serving; switched off, secrets go after everything that referred to them. Both ends of
+a connection are switched by one batch, but Envoys apply it independently: as with Kuma, only PERMISSIVE
+before STRICT changes a mesh under load without failed connections.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-
-from kumamesh.resource import Resource, ResourceKey
-from kumamesh.xds import XdsResource
 
 from kumacp.store.api import Change, Operation
 from kumacp.xds import sidecar
@@ -27,6 +24,8 @@ from kumacp.xds.proxy import Proxy, Touched, TouchedRecord
 from kumacp.xds.services import SharedServices
 from kumacp.xds.units import Unit, UnitCache, UnitKey
 from kumacp.xds.view import MeshDelta, MeshView, View
+from kumamesh.resource import Resource, ResourceKey
+from kumamesh.xds import XdsResource
 
 __all__ = ["Counters", "Hub", "Touched"]
 
@@ -77,8 +76,8 @@ class Hub:
         state = Proxy(proxy, metadata)
         self._proxies.setdefault(proxy.mesh, {})[proxy] = state
         view = self._view.mesh(proxy.mesh)
-        if self._adopt_dataplane(view, state):
-            self._replan(view, state, TouchedRecord())
+        _adopt_dataplane(view, state)
+        self._replan(view, state, TouchedRecord())
 
     def disconnect(self, proxy: ResourceKey) -> None:
         """Forget the proxy, and its identity with it."""
@@ -105,16 +104,14 @@ class Hub:
             proxy.wanted for proxy in unmet if proxy.wanted is not None and proxy.wanted != proxy.issued
         )
 
-    def set_identity(
-        self, proxy: ResourceKey, identity: IdentitySecret, request: IdentityRequest
-    ) -> Touched:
+    def set_identity(self, proxy: ResourceKey, identity: IdentitySecret, request: IdentityRequest) -> Touched:
         """Hand a new or renewed certificate to a proxy. One that is no longer wanted is ignored: a request
         for what is wanted instead was told already."""
         touched = TouchedRecord()
         state = self._proxies.get(proxy.mesh, {}).get(proxy)
-        if state is not None and state.dataplane is not None and state.wanted == request:
+        if state is not None and state.wanted == request:
             state.issued, state.identity = request, identity
-            self._refresh_own(self._view.mesh(proxy.mesh), state, state.dataplane, touched)
+            self._refresh_own(self._view.mesh(proxy.mesh), state, touched)
         return self._waking(touched)
 
     def _waking(self, record: TouchedRecord) -> Touched:
@@ -125,8 +122,9 @@ class Hub:
     def _refresh(self, view: MeshView, delta: MeshDelta, touched: TouchedRecord) -> None:
         proxies = self._proxies.get(view.name, {})
         keys = (ResourceKey(DATAPLANE, view.name, name) for name in delta.dataplanes)
-        changed = {proxies[key] for key in keys if key in proxies}
-        replanned = {proxy for proxy in changed if self._adopt_dataplane(view, proxy)}
+        replanned = {proxies[key] for key in keys if key in proxies}
+        for proxy in replanned:
+            _adopt_dataplane(view, proxy)
         if delta.settings:
             services = self._services.all_used(view.name)
         else:
@@ -137,29 +135,90 @@ class Hub:
             self._replan(view, proxy, touched)
         if delta.settings or (delta.permissions and view.settings.mode is not None):
             for proxy in proxies.values():
-                if proxy.dataplane is not None and proxy not in replanned:
-                    self._refresh_own(view, proxy, proxy.dataplane, touched)
-
-    def _adopt_dataplane(self, view: MeshView, proxy: Proxy) -> bool:
-        """Whether the proxy has a Dataplane now. One whose Dataplane is deleted while it is connected keeps what
-        it has, but gets no certificate any more: traffic must not stop by a slip, nor trust go on."""
-        proxy.dataplane = view.dataplane(proxy.key.name) if proxy.key.type == DATAPLANE else None
-        if proxy.dataplane is None:
-            proxy.wanted = None
-        return proxy.dataplane is not None
+                if proxy not in replanned:
+                    self._refresh_own(view, proxy, touched)
 
     def _refresh_service(
         self, view: MeshView, service: str, replanned: set[Proxy], touched: TouchedRecord
     ) -> None:
-        """Bring the shared units of a service up to date with all who use it and are not planned anew anyway."""
-        shared = self._services.refresh(view, service)
+        """Bring the units of a service up to date, with all who use it and are not planned anew anyway."""
+        shared = self._services.get(view.name, service)
         protocol_before = shared.protocol
+        self._services.refresh(view, service)
         for proxy in shared.subscribers:
             if proxy.dataplane is None or proxy in replanned:
                 continue
             proxy.put(shared.cluster, touched)
             proxy.put(shared.assignment, touched)
             if shared.protocol != protocol_before:
-                self._refresh_outbounds(view, proxy, service, touched)
+                self._refresh_outbounds(view, proxy, proxy.dataplane, service, touched)
+
+    def _refresh_outbounds(
+        self, view: MeshView, proxy: Proxy, dataplane: Resource, service: str, touched: TouchedRecord
+    ) -> None:
+        inputs = sidecar.outbound_units(view, dataplane, proxy.metadata, only=service)
+        for key, input_ in inputs.items():
+            unit = proxy.outbounds[key] = self._units.replace(proxy.outbounds[key], input_)
+            proxy.put(unit, touched)
+
+    def _refresh_own(self, view: MeshView, proxy: Proxy, touched: TouchedRecord) -> None:
+        """What permissions, mTLS and the identity of the proxy decide."""
+        if proxy.dataplane is None:
+            return
+        self._want_identity(view, proxy, proxy.dataplane)
+        inputs = sidecar.own_units(view, proxy.dataplane, proxy.metadata, self._permission, proxy.identity)
+        proxy.own = self._hold(proxy, proxy.own, inputs, touched)
+
     def _replan(self, view: MeshView, proxy: Proxy, touched: TouchedRecord) -> None:
         """Everything of one proxy."""
+        if proxy.dataplane is None:
+            return
+        self._want_identity(view, proxy, proxy.dataplane)
+        plan = sidecar.plan(view, proxy.dataplane, proxy.metadata, self._permission, proxy.identity)
+        proxy.own = self._hold(proxy, proxy.own, plan.own, touched)
+        proxy.outbounds = self._hold(proxy, proxy.outbounds, plan.outbounds, touched)
+        for service in proxy.services - plan.services:
+            shared = self._services.unsubscribe(view.name, service, proxy)
+            proxy.drop(shared.cluster.key, touched)
+            proxy.drop(shared.assignment.key, touched)
+        for service in plan.services:
+            shared = self._services.subscribe(view, service, proxy)
+            proxy.put(shared.cluster, touched)
+            proxy.put(shared.assignment, touched)
+        proxy.services = plan.services
+
+    def _want_identity(self, view: MeshView, proxy: Proxy, dataplane: Resource) -> None:
+        if view.settings.mode is None:
+            proxy.issued = proxy.identity = None
+        wanted = sidecar.identity_request(view, proxy.key, dataplane.spec)
+        if wanted != proxy.wanted:
+            proxy.wanted = wanted
+            self._unmet[proxy] = None
+
+    def _hold(
+        self,
+        proxy: Proxy,
+        held: dict[UnitKey, Unit],
+        inputs: Mapping[UnitKey, UnitInput],
+        touched: TouchedRecord,
+    ) -> dict[UnitKey, Unit]:
+        """The units of the inputs, in exchange for those held."""
+        units: dict[UnitKey, Unit] = {}
+        for key, input_ in inputs.items():
+            unit = held.get(key)
+            unit = self._units.replace(unit, input_) if unit else self._units.acquire(input_)
+            units[unit.key] = unit
+            proxy.put(unit, touched)
+        for key, unit in held.items():
+            if key not in units:
+                self._units.release(unit)
+                proxy.drop(key, touched)
+        return units
+
+
+def _adopt_dataplane(view: MeshView, proxy: Proxy) -> None:
+    """A proxy whose Dataplane is deleted while it is connected keeps what it has, but gets no certificate
+    any more: traffic must not stop by a slip, nor trust go on. With the Dataplane back, one is issued anew."""
+    proxy.dataplane = view.dataplane(proxy.key.name) if proxy.key.type == DATAPLANE else None
+    if proxy.dataplane is None:
+        proxy.wanted = proxy.issued = None

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kumacp.xds.model import IdentityRequest, IdentitySecret, ProxyMetadata
+from kumacp.xds.units import Unit, UnitKey
 from kumamesh import xds
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.xds import XdsResource
-
-from kumacp.xds.model import IdentityRequest, IdentitySecret, ProxyMetadata
-from kumacp.xds.units import Unit, UnitKey
 
 Touched = Mapping[ResourceKey, Mapping[str, frozenset[str]]]
 """Proxy -> type_url -> names of the resources that are new, different or gone."""

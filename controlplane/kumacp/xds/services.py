@@ -37,8 +37,11 @@ class SharedServices:
     def all_used(self, mesh: str) -> list[str]:
         return list(self._services.get(mesh, ()))
 
+    def get(self, mesh: str, service: str) -> SharedService:
+        return self._services[mesh][service]
+
     def subscribe(self, view: MeshView, service: str, proxy: Proxy) -> SharedService:
-        """Builds the units if the proxy is the first to use them."""
+        """The units, built if the proxy is the first to use them; subscribing twice is subscribing once."""
         in_use = self._services.setdefault(view.name, {})
         shared = in_use.get(service)
         if shared is None:
@@ -48,29 +51,30 @@ class SharedServices:
             shared = in_use[service] = SharedService(
                 cluster_input.protocol, cluster, self._units.acquire(endpoints)
             )
-        else:
+        elif proxy not in shared.subscribers:
             self._units.reused += 2
         shared.subscribers.add(proxy)
         return shared
 
-    def unsubscribe(self, mesh: str, service: str, proxy: Proxy) -> None:
-        shared = self._services[mesh][service]
+    def unsubscribe(self, mesh: str, service: str, proxy: Proxy) -> SharedService:
+        """What the proxy has no more."""
+        in_use = self._services[mesh]
+        shared = in_use[service]
         shared.subscribers.remove(proxy)
-        if shared.subscribers:
-            return
-        self._units.release(shared.cluster)
-        self._units.release(shared.assignment)
-        del self._services[mesh][service]
-        if not self._services[mesh]:
-            del self._services[mesh]
+        if not shared.subscribers:
+            self._units.release(shared.cluster)
+            self._units.release(shared.assignment)
+            del in_use[service]
+            if not in_use:
+                del self._services[mesh]
+        return shared
 
-    def refresh(self, view: MeshView, service: str) -> SharedService:
-        """Bring the units of a service in use up to date. Another cluster gives its assignment another version,
-        so that the one is never sent without the other (DESIGN.md 3.5)."""
+    def refresh(self, view: MeshView, service: str) -> None:
+        """Bring the units of a service in use up to date. Another cluster gives its assignment another
+        version, so that the one is never sent without the other (DESIGN.md 3.5)."""
         shared = self._services[view.name][service]
         cluster = service_cluster(view, service)
         shared.protocol = cluster.protocol
         shared.cluster = self._units.replace(shared.cluster, cluster)
         endpoints = service_endpoints(view, service, shared.cluster.resource.version)
         shared.assignment = self._units.replace(shared.assignment, endpoints)
-        return shared

@@ -10,9 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kumamesh.resource import Resource, ResourceKey
-from kumamesh.resources.dataplane import Dataplane, Inbound, Outbound
-
 from kumacp.xds.facts import HTTP_PROTOCOLS, serving_inbounds
 from kumacp.xds.model import (
     AdminCluster,
@@ -34,11 +31,19 @@ from kumacp.xds.model import (
 )
 from kumacp.xds.units import UnitKey
 from kumacp.xds.view import MeshView
+from kumamesh.resource import Resource, ResourceKey
+from kumamesh.resources.dataplane import Dataplane, Inbound, Outbound
 
 REUSE_PORT = "feature-reuse-port"
 READINESS_UNIX_SOCKET = "feature-readiness-unix-socket"
 
-_ADMIN_ADDRESSES = {"": "127.0.0.1", "127.0.0.1": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::1": "::1", "::": "::1"}
+_ADMIN_ADDRESSES = {
+    "": "127.0.0.1",
+    "127.0.0.1": "127.0.0.1",
+    "0.0.0.0": "127.0.0.1",
+    "::1": "::1",
+    "::": "::1",
+}
 """Where Envoy's admin may listen, and how Envoy itself reaches it (contract 3.4)."""
 
 
@@ -61,8 +66,8 @@ class InboundRbac(Protocol):
 class Plan:
     """Inputs of a proxy's own units, of its outbound listeners, and the services they lead to.
 
-    `own` depends on the Dataplane, the permissions and mTLS of the mesh, `outbounds` on the Dataplane and on the
-    facts of `services`. The cluster and the assignment of each of `services` complete the plan.
+    `own` depends on the Dataplane, the permissions and mTLS of the mesh, `outbounds` on the Dataplane and on
+    the facts of `services`. The cluster and the assignment of each of `services` complete the plan.
     """
 
     own: Mapping[UnitKey, UnitInput]
@@ -245,4 +250,3 @@ def _secrets(view: MeshView, identity: IdentitySecret | None) -> Iterator[UnitIn
         yield CaSecret(mesh=view.name, ca=view.settings.ca)
     if identity is not None:
         yield identity
-

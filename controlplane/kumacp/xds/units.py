@@ -1,12 +1,11 @@
-"""Built resources by content: equal inputs are built and serialised once, whoever needs them (DESIGN.md 3.8)."""
+"""Built resources by content: equal inputs are built and serialised once, for all (DESIGN.md 3.8)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from kumamesh.xds import XdsResource
-
 from kumacp.xds.model import UnitInput
+from kumamesh.xds import XdsResource
 
 UnitKey = tuple[str, str]
 """(type_url, name)."""

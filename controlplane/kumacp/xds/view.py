@@ -12,9 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL, builtin_ca_cert_secret
-from kumamesh.resource import Resource
-
 from kumacp.store.api import Change
 from kumacp.xds.facts import (
     DEFAULT_PROTOCOL,
@@ -27,6 +24,8 @@ from kumacp.xds.facts import (
     outbound_services,
 )
 from kumacp.xds.model import Endpoint, TlsMode
+from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL, builtin_ca_cert_secret
+from kumamesh.resource import Resource
 
 V = TypeVar("V")
 
@@ -95,7 +94,9 @@ class MeshView:
         strict = self.settings.mode is TlsMode.STRICT
         if state is None:
             return ServiceFacts(tls=strict)
-        return ServiceFacts(state.protocol, tls=strict or (self.settings.mode is not None and state.tls_ready))
+        return ServiceFacts(
+            state.protocol, tls=strict or (self.settings.mode is not None and state.tls_ready)
+        )
 
     @property
     def traffic_permissions(self) -> tuple[Resource, ...]:
@@ -260,6 +261,4 @@ def _same(one: Resource | None, other: Resource | None) -> bool:
     """Whether nothing that configuration depends on differs; times of writing and versions do not count."""
     if one is None or other is None:
         return one is other
-    return (
-        one.spec == other.spec and one.labels == other.labels and one.creation_time == other.creation_time
-    )
+    return one.spec == other.spec and one.labels == other.labels and one.creation_time == other.creation_time

@@ -1,7 +1,7 @@
 """What the models of all resources share: frozen, strict about names, exact about JSON types.
 
-Fields have the names of Kuma's JSON in snake case. A field that is absent has protobuf's zero value, unless its
-type says None. What equals its default is left out when written.
+Fields have the names of Kuma's JSON in snake case. A field that is absent has protobuf's zero value, unless
+its type says None. What equals its default is left out when written.
 """
 
 from __future__ import annotations

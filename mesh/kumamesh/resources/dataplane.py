@@ -34,7 +34,7 @@ class ServiceProbe(Spec):
 
 
 class Inbound(Spec):
-    """One port of the workload. An empty address or a zero port means the default of `Networking.workload`."""
+    """One port of the workload. Empty addresses and zero ports have defaults: see `Networking.workload`."""
 
     port: WholeNumber = 0
     address: str = ""

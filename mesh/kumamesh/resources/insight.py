@@ -180,3 +180,70 @@ class MeshInsight(Spec):
         default=MeshInsightMtls(), validation_alias="mTLS", serialization_alias="mTLS"
     )
     services: ServiceCount = ServiceCount()
+
+
+class KumaCpVersion(Spec):
+    version: str = ""
+    git_tag: str = ""
+    git_commit: str = ""
+    build_date: str = ""
+    kuma_cp_global_compatible: Flag = False
+
+
+class ZoneVersion(Spec):
+    kuma_cp: KumaCpVersion = KumaCpVersion()
+
+
+class KdsSubscriptionStatus(Spec):
+    last_update_time: Time | None = None
+    total: ServiceStats = ServiceStats()
+    stat: Annotated[Mapping[str, ServiceStats], FrozenSchema(ServiceStats)] = EMPTY
+
+
+class KdsSubscription(Spec):
+    """One connection of a zone's control plane to the global one."""
+
+    id: str = ""
+    global_instance_id: str = ""
+    zone_instance_id: str = ""
+    connect_time: Time | None = None
+    disconnect_time: Time | None = None
+    status: KdsSubscriptionStatus = KdsSubscriptionStatus()
+    version: ZoneVersion | None = None
+    generation: WholeNumber = 0
+    config: str = ""
+    auth_token_provided: Flag = False
+
+    @property
+    def online(self) -> bool:
+        return self.connect_time is not None and self.disconnect_time is None
+
+
+class EnvoyAdminStreams(Spec):
+    config_dump_global_instance_id: str = ""
+    stats_global_instance_id: str = ""
+    clusters_global_instance_id: str = ""
+
+
+class ZoneHealthCheck(Spec):
+    time: Time | None = None
+
+
+class KdsStream(Spec):
+    global_instance_id: str = ""
+    connect_time: Time | None = None
+
+
+class KdsStreams(Spec):
+    clusters: KdsStream | None = None
+    config_dump: KdsStream | None = None
+    stats: KdsStream | None = None
+    global_to_zone: KdsStream | None = None
+    zone_to_global: KdsStream | None = None
+
+
+class ZoneInsight(Spec):
+    subscriptions: tuple[KdsSubscription, ...] = ()
+    envoy_admin_streams: EnvoyAdminStreams | None = None
+    health_check: ZoneHealthCheck | None = None
+    kds_streams: KdsStreams | None = None

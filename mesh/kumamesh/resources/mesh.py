@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
-
 from kumamesh.durations import parse_duration
 from kumamesh.resources.base import EMPTY, Duration, Flag, Number, Spec, Struct, Tags
 from kumamesh.resources.dataplane import MetricsBackend
@@ -56,7 +54,7 @@ class MtlsBackend(Spec):
     @property
     def rsa_bits(self) -> int:
         """Size of the key of a builtin backend."""
-        return int(self._ca_cert("RSAbits") or self._ca_cert("rsaBits") or DEFAULT_RSA_BITS)
+        return int(self._ca_cert("RSAbits") or DEFAULT_RSA_BITS)
 
     def _ca_cert(self, key: str) -> Any:
         return (self.conf.get("caCert") or EMPTY).get(key)
@@ -134,7 +132,7 @@ class Mesh(Spec):
     networking: MeshNetworking = MeshNetworking()
     constraints: Constraints = Constraints()
     mesh_services: MeshServices = MeshServices()
-    skip_creating_initial_policies: tuple[str, ...] = Field(default=())
+    skip_creating_initial_policies: tuple[str, ...] = ()
     metrics: Metrics | None = None
     logging: Logging | None = None
     tracing: Tracing | None = None

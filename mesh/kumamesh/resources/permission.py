@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from kumamesh.resources.base import EMPTY, Spec, Tags
 
@@ -53,6 +53,8 @@ class Sni(Spec):
 
 class Match(Spec):
     spiffe_id: SpiffeId | None = Field(
+        default=None, validation_alias=AliasChoices("spiffeID", "spiffeId"), serialization_alias="spiffeID"
+    )
         default=None, validation_alias="spiffeID", serialization_alias="spiffeID"
     )
     sni: Sni | None = None

@@ -1,0 +1,97 @@
+"""`kumactl apply`: files and directories of resources to the control plane."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from kumactl import mustache
+from kumactl.failure import bullet
+from kumactl.resource_paths import item_path
+from kumactl.session import Command, Session, warn, with_session
+from kumamesh.errors import UserError
+from kumamesh.names import DEFAULT_MESH
+from kumamesh.resource import InvalidResource, Resource
+from kumamesh.resources.registry import TYPES
+from kumamesh.resources.rest import from_rest, to_rest
+from kumamesh.resources.yamldoc import dump_document, load_documents
+
+SUFFIXES = (".yaml", ".yml", ".json")
+STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    source: str
+    text: str
+
+
+@click.command(name="apply", cls=Command)
+@click.option("--file", "-f", "files", multiple=True, help="File, directory, or - for stdin; may be repeated")
+@click.option("--var", "-v", "variables", multiple=True, help="name=value for {{ name }} in the files")
+@click.option("--dry-run", is_flag=True, help="Print the resources instead of applying them")
+@with_session
+def command(session: Session, files: tuple[str, ...], variables: tuple[str, ...], dry_run: bool) -> None:
+    """Create or modify resources. All documents are checked before the first one is sent."""
+    if not files and sys.stdin.isatty():
+        raise UserError("there is nothing to apply; name a file with -f, or pipe resources in")
+    values = mustache.parse_variables(variables)
+    resources = [
+        resource
+        for file in files or (STDIN,)
+        for text in _texts(file)
+        for resource in _resources(text, values)
+    ]
+    if not resources:
+        raise UserError(f"there is no resource in {', '.join(files) or 'the input'}")
+    if dry_run:
+        click.echo("---\n".join(dump_document(to_rest(resource)) for resource in resources), nl=False)
+        return
+    for resource in resources:
+        _apply(session, resource)
+
+
+def _texts(file: str) -> Iterator[_Text]:
+    if file == STDIN:
+        yield _Text("stdin", sys.stdin.read())
+        return
+    path = Path(file)
+    paths = [path]
+    if path.is_dir():
+        paths = sorted(item for item in path.iterdir() if item.suffix in SUFFIXES)
+        if not paths:
+            raise UserError(f"the directory {file} has no file that ends in {', '.join(SUFFIXES)}")
+    for item in paths:
+        try:
+            yield _Text(str(item), item.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"cannot read {item}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise UserError(f"cannot read {item}: it is not UTF-8 text") from None
+
+
+def _resources(text: _Text, variables: dict[str, str]) -> Iterator[Resource]:
+    documents = load_documents(mustache.render(text.text, variables, text.source), text.source)
+    for number, document in enumerate(documents, 1):
+        where = text.source if len(documents) == 1 else f"{text.source}, document {number}"
+        type_ = TYPES.get(str(document.get("type")))
+        if type_ is not None and type_.mesh_scoped:
+            document.setdefault("mesh", DEFAULT_MESH)
+        try:
+            yield from_rest(document)
+        except InvalidResource as error:
+            lines = [bullet(violation.field, violation.message) for violation in error.violations]
+            raise UserError("\n".join([f"{where}: Resource is not valid", *lines])) from None
+
+
+def _apply(session: Session, resource: Resource) -> None:
+    created, warnings = session.client.put(item_path(resource.key), to_rest(resource))
+    mesh = f' mesh="{resource.mesh}"' if resource.mesh else ""
+    outcome = "Created" if created else "Updated"
+    click.echo(f'resource type="{resource.type}"{mesh} name="{resource.name}" {outcome}')
+    for text in warnings:
+        warn(text)

@@ -1,0 +1,100 @@
+"""Envoy as a child process: never outlives the agent, never sees its secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from kumadp.envoy.version import EnvoyVersion, parse_version
+from kumamesh.errors import UserError
+
+_VERSION_TIMEOUT_S = 20.0
+_PRCTL_THEN_EXEC = (
+    "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9,0,0,0);os.execv(sys.argv[1],sys.argv[1:])"
+)
+
+
+class VersionProbe:
+    """`envoy --version`, started early and read when its answer is needed."""
+
+    def __init__(self, binary: Path) -> None:
+        self._binary = binary
+        try:
+            self._process = subprocess.Popen(
+                [str(binary), "--version"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={"PATH": os.environ.get("PATH", "")},
+            )
+        except OSError as error:
+            raise UserError(f"{binary} cannot be run: {error.strerror}; check --binary-path") from None
+
+    def result(self) -> EnvoyVersion:
+        try:
+            output, _ = self._process.communicate(timeout=_VERSION_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise UserError(f"{self._binary} --version does not end; check --binary-path") from None
+        finally:
+            self.close()
+        return parse_version(output.decode("utf-8", "replace"), str(self._binary))
+
+    def close(self) -> None:
+        """Leave nothing behind when the answer is not wanted any more."""
+        if self._process.poll() is None:
+            self._process.kill()
+        if self._process.stdout:
+            self._process.stdout.close()
+        self._process.wait()
+
+
+class EnvoyProcess:
+    """A running Envoy. Start it from the main thread: the kernel's death signal follows the thread."""
+
+    def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+        # A group of its own keeps the terminal's Ctrl-C away: the agent drains first.
+        self._process = subprocess.Popen(
+            [*_death_signal(), *argv], stdin=subprocess.DEVNULL, env=dict(environ), process_group=0
+        )
+        self._pidfd = os.pidfd_open(self._process.pid)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def on_exit(self, notify: Callable[[int], None]) -> None:
+        """Call `notify` once with the exit code (negative: the signal), in the running loop."""
+        loop = asyncio.get_running_loop()
+
+        def ended() -> None:
+            loop.remove_reader(self._pidfd)
+            notify(self._process.wait())
+
+        loop.add_reader(self._pidfd, ended)
+
+    def send(self, number: int) -> None:
+        """Send a signal; nothing happens when Envoy is gone."""
+        self._process.send_signal(number)
+
+    def close(self) -> None:
+        """Whatever happened: no process and no descriptor stays."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+
+def _death_signal() -> list[str]:
+    """Command prefix that has the kernel kill the process when its parent dies. A `preexec_fn` would do
+    the same at the price of a real fork of the whole agent."""
+    setpriv = shutil.which("setpriv")
+    if setpriv:
+        return [setpriv, "--pdeathsig", "KILL", "--"]
+    return [sys.executable, "-I", "-S", "-c", _PRCTL_THEN_EXEC]

@@ -1,0 +1,58 @@
+"""The demo's table and its small world."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from kumadp.demo import world
+from kumadp.demo.table import Table, duration
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_step_is_written_when_it_ends() -> None:
+    stream = io.StringIO()
+    with Table(stream).step("first") as step:
+        before = stream.getvalue()
+        step.result = "done"
+    assert "first" not in before
+    assert stream.getvalue().splitlines()[-1].startswith("  1  first")
+    assert stream.getvalue().endswith("done\n")
+
+
+def test_a_terminal_shows_the_running_step() -> None:
+    stream = _Terminal()
+    with Table(stream).step("first"):
+        assert "first" in stream.getvalue()
+
+
+def test_a_failed_step_leaves_no_result() -> None:
+    stream = io.StringIO()
+    with pytest.raises(RuntimeError), Table(stream).step("first"):
+        raise RuntimeError
+    assert "first" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.0123, "12 ms"), (0.9994, "999 ms"), (1.234, "1.23 s")])
+def test_durations_are_readable(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_every_port_has_its_own_place() -> None:
+    numbers = range(1, world.Ports.COUNT + 1)
+    ports = world.Ports.from_free(numbers)
+    one = [ports.api, ports.api_https, ports.dp_server, ports.diagnostics]
+    one += [ports.web_app, ports.web_inbound, ports.web_outbound]
+    several = ports.backend_apps + ports.backend_inbounds + ports.readiness + ports.admin
+    assert sorted([*one, *several]) == list(numbers)
+
+
+def test_web_reaches_backend_at_its_outbound() -> None:
+    ports = world.Ports.from_free(range(world.Ports.COUNT))
+    (outbound,) = world.web_dataplane(ports)["networking"]["outbound"]
+    assert outbound == {"port": ports.web_outbound, "tags": {"kuma.io/service": "backend"}}
