@@ -9,14 +9,14 @@ import json
 import logging
 import random
 import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from kumadp.bootstrap_exchange import Again, Bootstrap, Final, Outcome, judge, not_tls, untrusted
 from kumadp.retry import RetryPolicy
+from kumadp.thread_worker import in_thread
 from kumamesh.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 _TIMEOUT_S = 10.0
 _MAX_ANSWER_BYTES = 10 * 1024 * 1024
 _HEADERS = {"accept": "application/json", "content-type": "application/json"}
-
-T = TypeVar("T")
 
 
 class BootstrapClient:
@@ -51,10 +49,10 @@ class BootstrapClient:
                 raise UserError(f"no bootstrap from {self.url}: {outcome.reason}")
             pause = policy.pause(attempt, time.monotonic() - started, random.random())  # noqa: S311
             if pause is None:
-                raise UserError(
-                    f"no bootstrap from {self.url} after {attempt} attempts: {outcome.reason}"
-                )
-            log.warning("no bootstrap from %s yet: %s; next attempt in %.1f s", self.url, outcome.reason, pause)
+                raise UserError(f"no bootstrap from {self.url} after {attempt} attempts: {outcome.reason}")
+            log.warning(
+                "no bootstrap from %s yet: %s; next attempt in %.1f s", self.url, outcome.reason, pause
+            )
             await asyncio.sleep(pause)
 
     def _ask(self, body: bytes) -> Outcome:
@@ -80,34 +78,6 @@ class BootstrapClient:
             return Again(_reason(error))
         finally:
             connection.close()
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """Run it in a daemon thread: an attempt that hangs must not hold up the end of the process."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]  # None only together with an error
-
-    def run() -> None:
-        result, failure = None, None
-        try:
-            result = work()
-        except BaseException as error:  # noqa: BLE001 - handed to the waiting task
-            failure = error
-        try:
-            loop.call_soon_threadsafe(settle, result, failure)
-        except RuntimeError:
-            return  # the loop is closed: nobody waits any more
-
-    threading.Thread(target=run, daemon=True).start()
-    return await done
 
 
 def _context(ca_pem: str, ca_source: str, verify: bool) -> ssl.SSLContext:

@@ -1,4 +1,4 @@
-"""One exchange with POST /bootstrap, judged: a bootstrap, a reason to ask again, or the end (contract 1.4-1.6)."""
+"""What an answer of POST /bootstrap means: a bootstrap, to ask again, or the end (contract 1.4-1.6)."""
 
 from __future__ import annotations
 

@@ -11,14 +11,12 @@ from kumadp.envoy.argv import envoy_argv
 from kumadp.envoy.version import EnvoyVersion
 from kumadp.resource_template import ProxyResource
 from kumadp.settings import DpSettings
+from kumadp_bootstrap.paths import readiness_reporter
 from kumamesh.errors import EXIT_USAGE, UserError
 from kumamesh.version import BUILD
 
 DEFAULT_ADMIN_PORT = 9901
 DEFAULT_MESH = "default"
-_SOCKET_STEM_CHARS = 98
-_WORK_DIR_CHARS = 90
-"""Longest work dir that leaves room for the names of its sockets (sockaddr_un, 108 bytes)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +44,7 @@ class Paths:
 
     @property
     def readiness_socket(self) -> Path:
-        """Known to the control plane too, which cuts long paths in the same way (contract 2.5)."""
-        return Path(str(self.work_dir / "kuma-readiness-reporter")[:_SOCKET_STEM_CHARS] + ".sock")
+        return Path(readiness_reporter(str(self.work_dir)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +75,7 @@ class Plan:
     facts: HostFacts
     bootstrap_url: str
     envoy_argv: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def request(self, token: str) -> dict[str, Any]:
         """The body of POST /bootstrap (contract 1.2)."""
@@ -176,18 +173,9 @@ def features(settings: DpSettings) -> tuple[str, ...]:
     return always + tuple(name for name, wanted in optional if wanted)
 
 
-def check_work_dir(work_dir: Path) -> Path:
-    if len(str(work_dir)) > _WORK_DIR_CHARS:
-        raise UserError(
-            f"the work dir {work_dir} is too long for the Unix sockets in it; "
-            f"choose one of at most {_WORK_DIR_CHARS} characters"
-        )
-    return work_dir
-
-
 def make_plan(settings: DpSettings, resource: ProxyResource | None, facts: HostFacts) -> Plan:
     """Combine all of it."""
-    paths = Paths(check_work_dir(facts.work_dir))
+    paths = Paths(facts.work_dir)
     if resource and facts.admin_port:
         resource = resource.with_admin_port(facts.admin_port)
     return Plan(
@@ -198,7 +186,7 @@ def make_plan(settings: DpSettings, resource: ProxyResource | None, facts: HostF
         facts=facts,
         bootstrap_url=bootstrap_url(settings.cp_address),
         envoy_argv=envoy_argv(settings, facts.envoy_binary, paths.bootstrap),
-        warnings=_port_notes(settings, facts),
+        notes=_port_notes(settings, facts),
     )
 
 

@@ -102,4 +102,6 @@ class ReadinessServer:
         ]
         out = connection.send(h11.Response(status_code=status, headers=headers)) or b""
         # h11 drops the body of an answer to HEAD by itself.
-        return out + (connection.send(h11.Data(data=body)) or b"") + (connection.send(h11.EndOfMessage()) or b"")
+        return (
+            out + (connection.send(h11.Data(data=body)) or b"") + (connection.send(h11.EndOfMessage()) or b"")
+        )

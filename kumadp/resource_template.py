@@ -59,9 +59,7 @@ def parse_vars(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
-            raise UserError(
-                f"--dataplane-var {pair!r} is not of the form key=value", exit_code=EXIT_USAGE
-            )
+            raise UserError(f"--dataplane-var {pair!r} is not of the form key=value", exit_code=EXIT_USAGE)
         found[key.strip()] = value
     return found
 

@@ -24,5 +24,5 @@ class RetryPolicy:
         if left <= 0:
             return None
         # The exponent is bounded because a float overflows long before a patient user does.
-        ceiling = min(self.max_pause, _FIRST_PAUSE_S * 2 ** min(attempt - 1, 32))
+        ceiling = min(self.max_pause, _FIRST_PAUSE_S * 2.0 ** min(attempt - 1, 32))
         return min(chance * ceiling, left)

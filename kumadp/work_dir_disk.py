@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from kumadp.plan import check_work_dir
+from kumadp_bootstrap.paths import check_work_dir
 from kumamesh.errors import UserError
 
 _MODE = 0o711
@@ -28,7 +28,8 @@ def work_dir(given: Path | None) -> Iterator[Path]:
         finally:
             shutil.rmtree(made, ignore_errors=True)
         return
-    folder = check_work_dir(given.expanduser().absolute())
+    folder = given.expanduser().absolute()
+    check_work_dir(str(folder))
     with contextlib.ExitStack() as held:
         try:
             folder.mkdir(mode=_MODE, parents=True, exist_ok=True)
@@ -37,7 +38,9 @@ def work_dir(given: Path | None) -> Iterator[Path]:
                 raise PermissionError(13, os.strerror(13))
         except OSError as error:
             reason = error.strerror or error
-            raise UserError(f"the work dir {folder} cannot be used: {reason}; give another --work-dir") from None
+            raise UserError(
+                f"the work dir {folder} cannot be used: {reason}; give another --work-dir"
+            ) from None
         yield folder
 
 

@@ -43,7 +43,6 @@ class BootstrapParams:
     hds: bool = False
     xds_ipv4_only: bool = False
     """The host name has no IPv6 address."""
-    xds_connect_timeout_s: float = 1.0
     admin_address: str = "127.0.0.1"
     admin_port: int = 9901
     admin_access_log_path: str = "/dev/null"

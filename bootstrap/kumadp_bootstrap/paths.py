@@ -57,8 +57,8 @@ def check_work_dir(workdir: str) -> str:
     if len(stem.encode()) > _MAX_STEM_BYTES:
         most = _MAX_STEM_BYTES - len(_LONGEST_FIXED_NAME) - 1
         raise UserError(
-            f"the work dir {workdir} has {len(workdir.encode())} bytes, but its sockets leave room for {most}: "
-            "give a shorter --work-dir"
+            f"the work dir {workdir} has {len(workdir.encode())} bytes, but the names of its sockets leave "
+            f"room for {most}: give a shorter --work-dir"
         )
     return workdir
 

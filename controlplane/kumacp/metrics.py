@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
+
+from kumacp.dpserver.stats import DpServerStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-Read = Callable[[], float | Mapping[str, float]]
-"""A number, or numbers by the value of the metric's label."""
+
+class Histogram(Protocol):
+    """Observations by bucket; `buckets` has one more than `bounds`, for what is above all of them."""
+
+    bounds: tuple[float, ...]
+    buckets: list[int]
+    count: int
+    sum: float
+
+
+class HubCounters(Protocol):
+    """What the xDS hub counts."""
+
+    built: int
+    reused: int
+    woken: int
+
+
+Value = float | Mapping[str, float] | Histogram
+Read = Callable[[], Value]
+"""A number, numbers by the value of the metric's label, or a histogram."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +54,24 @@ class MetricSpec:
 
 
 METRICS = (
-    MetricSpec("kuma_cp_xds_streams", "Connected xDS streams", counter=False),
+    MetricSpec("kuma_cp_xds_streams_active", "Connected xDS streams", counter=False),
+    MetricSpec("kuma_cp_xds_streams", "xDS streams ever opened"),
+    MetricSpec("kuma_cp_xds_streams_refused", "xDS streams that were not let in"),
     MetricSpec("kuma_cp_xds_pushes", "Delta responses sent", label="type"),
     MetricSpec("kuma_cp_xds_acks", "Delta responses accepted by proxies", label="type"),
     MetricSpec("kuma_cp_xds_nacks", "Delta responses refused by proxies", label="type"),
+    MetricSpec("kuma_cp_xds_wakes", "Times that a stream was woken by a change"),
+    MetricSpec("kuma_cp_xds_change_to_ack_seconds", "From a change to the acceptance by a proxy"),
     MetricSpec("kuma_cp_xds_units_built", "Shared xDS resources built and serialised"),
-    MetricSpec("kuma_cp_xds_units_reused", "Shared xDS resources that a proxy got without building"),
+    MetricSpec("kuma_cp_xds_units_reused", "Shared xDS resources handed to a further proxy"),
     MetricSpec("kuma_cp_xds_proxies_woken", "Proxies told that something of theirs changed"),
     MetricSpec("kuma_cp_store_writes", "Committed writes", label="operation"),
     MetricSpec("kuma_cp_certificates_issued", "Workload certificates issued"),
-    MetricSpec("kuma_cp_tokens_refused", "Streams refused or ended because of their token"),
+    MetricSpec("kuma_cp_certificates_failed", "Workload certificates that could not be issued"),
+    MetricSpec("kuma_cp_tokens_refused", "Tokens refused, at the start or during a stream", label="reason"),
+    MetricSpec("kuma_cp_proxies_registered", "Proxy resources stored for connecting proxies"),
+    MetricSpec("kuma_cp_proxies_deregistered", "Proxy resources removed after their proxy was gone"),
+    MetricSpec("kuma_cp_insight_writes", "Insights stored"),
     MetricSpec("kuma_cp_api_requests", "Requests to the REST API", label="status"),
 )
 
@@ -54,6 +90,33 @@ class Metrics:
         """`read` is called at every scrape and must be cheap; KeyError for a name that is not in METRICS."""
         self._reads[self._specs[name].name] = read
 
+    def expose_dp_server(self, stats: DpServerStats) -> None:
+        """Everything that the data-plane server counts."""
+        reads: dict[str, Read] = {
+            "kuma_cp_xds_streams_active": lambda: stats.streams_active,
+            "kuma_cp_xds_streams": lambda: stats.streams_total,
+            "kuma_cp_xds_streams_refused": lambda: stats.streams_refused,
+            "kuma_cp_xds_pushes": lambda: stats.pushes,
+            "kuma_cp_xds_acks": lambda: stats.acks,
+            "kuma_cp_xds_nacks": lambda: stats.nacks,
+            "kuma_cp_xds_wakes": lambda: stats.wakes,
+            "kuma_cp_xds_change_to_ack_seconds": lambda: stats.change_to_ack,
+            "kuma_cp_certificates_issued": lambda: stats.certificates_issued,
+            "kuma_cp_certificates_failed": lambda: stats.certificates_failed,
+            "kuma_cp_tokens_refused": lambda: stats.tokens_refused,
+            "kuma_cp_proxies_registered": lambda: stats.registrations,
+            "kuma_cp_proxies_deregistered": lambda: stats.deregistrations,
+            "kuma_cp_insight_writes": lambda: stats.insight_writes,
+        }
+        for name, read in reads.items():
+            self.expose(name, read)
+
+    def expose_hub(self, hub: HubCounters) -> None:
+        """Everything that the xDS hub counts."""
+        self.expose("kuma_cp_xds_units_built", lambda: hub.built)
+        self.expose("kuma_cp_xds_units_reused", lambda: hub.reused)
+        self.expose("kuma_cp_xds_proxies_woken", lambda: hub.woken)
+
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
@@ -71,11 +134,18 @@ class _Rooms(Collector):
         return self._collect()
 
 
-def _family(spec: MetricSpec, value: float | Mapping[str, float]) -> Metric:
+def _family(spec: MetricSpec, value: Value) -> Metric:
+    if not isinstance(value, int | float | Mapping):
+        return HistogramMetricFamily(spec.name, spec.help, buckets=_cumulative(value), sum_value=value.sum)
     kind = CounterMetricFamily if spec.counter else GaugeMetricFamily
-    labelled = isinstance(value, Mapping)
-    family = kind(spec.name, spec.help, labels=[spec.label] if labelled else None)
-    samples = value.items() if isinstance(value, Mapping) else [("", value)]
-    for label, number in samples:
-        family.add_metric([label] if labelled else [], number)
+    if not isinstance(value, Mapping):
+        return kind(spec.name, spec.help, value=value)
+    family = kind(spec.name, spec.help, labels=[spec.label])
+    for label, number in value.items():
+        family.add_metric([label], number)
     return family
+
+
+def _cumulative(histogram: Histogram) -> Sequence[tuple[str, float]]:
+    bounds = [*(str(bound) for bound in histogram.bounds), "+Inf"]
+    return list(zip(bounds, accumulate(histogram.buckets), strict=True))

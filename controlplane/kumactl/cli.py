@@ -1,5 +1,5 @@
-"""Entry point of kumactl. A command's module is imported when the command is used: `version` must not wait for
-the resource models, nor `config` for cryptography."""
+"""Entry point of kumactl. A command's module is imported when the command is used: `version` must not wait
+for the resource models, nor `config` for cryptography."""
 
 from __future__ import annotations
 
@@ -72,6 +72,9 @@ def run(args: list[str]) -> int:
         code = root.main(args, prog_name="kumactl", standalone_mode=False)
     except UserError as error:
         return _fail(str(error))
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
     except click.ClickException as error:
         return _fail(error.format_message())
     except (click.Abort, KeyboardInterrupt):

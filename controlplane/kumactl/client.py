@@ -7,7 +7,7 @@ import ssl
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import urllib3
 
@@ -28,7 +28,7 @@ def path_of(*segments: str) -> str:
 
 
 class Client:
-    """Requests to one control plane. Raises UserError when it cannot be reached and `Refused` when it says no."""
+    """Requests to one control plane. Raises UserError when it cannot be reached, `Refused` when it says no."""
 
     def __init__(self, control_plane: ControlPlane, timeout_s: float) -> None:
         self._url = control_plane.url.rstrip("/")
@@ -76,7 +76,7 @@ class Client:
     ) -> urllib3.BaseHTTPResponse:
         body = None if document is None else json.dumps(document).encode()
         headers = {**self._headers, "Content-Type": JSON_TYPE} if body is not None else self._headers
-        url = self._url + path + (f"?{urllib3.request.urlencode(list(query))}" if query else "")
+        url = self._url + path + (f"?{urlencode(query)}" if query else "")
         try:
             with warnings.catch_warnings():
                 # Asked for with --skip-verify: urllib3 need not say so at every request.
@@ -121,12 +121,13 @@ def _unreachable(url: str, error: urllib3.exceptions.HTTPError) -> str:
             f"the certificate of the control plane at {url} is not trusted; configure it again with "
             "`kumactl config control-planes add --overwrite` and --ca-cert-file or --skip-verify"
         )
-    if isinstance(error, urllib3.exceptions.TimeoutError):
-        reason = "it does not answer in time (--api-timeout)"
-    elif isinstance(error, urllib3.exceptions.NameResolutionError):
+    # The order matters: a connection that cannot be made is a timeout too in urllib3's family of errors.
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
         reason = "its host name is not known"
     elif isinstance(error, urllib3.exceptions.NewConnectionError):
         reason = "nobody listens there"
+    elif isinstance(error, urllib3.exceptions.TimeoutError):
+        reason = "it does not answer in time (--api-timeout)"
     else:
         reason = text
     return (

@@ -50,7 +50,7 @@ def services_table(insights: Sequence[Item]) -> str:
     rows = [
         (
             insight["name"],
-            _SERVICE_STATUS.get(insight.get("status", ""), insight.get("status", "")),
+            _SERVICE_STATUS.get(str(insight.get("status")), "-"),
             _online_of_total(insight),
         )
         for insight in insights
@@ -76,7 +76,7 @@ def meshes_table(insights: Sequence[Item]) -> str:
 def dataplane_status(overview: Item) -> tuple[str, tuple[str, ...]]:
     """(status, why it is not whole): a proxy is as well as its stream and its inbounds are."""
     networking = (overview.get("dataplane") or {}).get("networking") or {}
-    inbounds = networking.get("inbound") or ()
+    inbounds = [item for item in networking.get("inbound") or () if item.get("state") != "Ignored"]
     sick = [inbound for inbound in inbounds if not _healthy(inbound)]
     notes = tuple(
         f"inbound[port={inbound.get('port')},svc={(inbound.get('tags') or {}).get('kuma.io/service', '')}] "
@@ -92,9 +92,7 @@ def dataplane_status(overview: Item) -> tuple[str, tuple[str, ...]]:
 
 def _healthy(inbound: Item) -> bool:
     health = inbound.get("health")
-    return inbound.get("state", "Ready") in ("Ready", "Ignored") and (
-        health is None or bool(health.get("ready"))
-    )
+    return inbound.get("state", "Ready") == "Ready" and (health is None or bool(health.get("ready")))
 
 
 def _dataplane_row(overview: Item, now: datetime) -> tuple[str, ...]:

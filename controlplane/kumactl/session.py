@@ -25,7 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """A duration flag, in seconds."""
 
     name = "duration"
@@ -74,8 +74,9 @@ def global_options() -> list[click.Parameter]:
 class Command(click.Command):
     """A command that takes the global flags too."""
 
-    def __init__(self, *args: Any, params: list[click.Parameter] | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, params=[*(params or []), *global_options()], **kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += global_options()
 
 
 class Group(click.Group):
@@ -83,8 +84,9 @@ class Group(click.Group):
 
     command_class = Command
 
-    def __init__(self, *args: Any, params: list[click.Parameter] | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, params=[*(params or []), *global_options()], **kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += global_options()
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -118,7 +120,9 @@ class Session:
     @functools.cached_property
     def client(self) -> Client:
         control_plane = self.configuration.control_plane()
-        self._log.info("using a control plane", extra={"name_": control_plane.name, "url": control_plane.url})
+        self._log.info(
+            "using a control plane", extra={"control_plane": control_plane.name, "url": control_plane.url}
+        )
         return self.client_of(self.configuration)
 
     def client_of(self, configuration: Configuration) -> Client:

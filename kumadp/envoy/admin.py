@@ -10,7 +10,9 @@ import h11
 
 _TIMEOUT_S = 5.0
 _MAX_BYTES = 4 * 1024 * 1024
-_ACTIVE = re.compile(r"^listener\.(?!admin\.)(?P<name>.+)\.downstream_cx_active: (?P<count>\d+)$", re.MULTILINE)
+_ACTIVE = re.compile(
+    r"^listener\.(?!admin\.)(?P<name>.+)\.downstream_cx_active: (?P<count>\d+)$", re.MULTILINE
+)
 _PER_WORKER = re.compile(r"\.worker_\d+$")
 
 

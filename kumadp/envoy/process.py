@@ -8,49 +8,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
-from kumadp.envoy.version import EnvoyVersion, parse_version
-from kumamesh.errors import UserError
-
-_VERSION_TIMEOUT_S = 20.0
 _PRCTL_THEN_EXEC = (
     "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9,0,0,0);os.execv(sys.argv[1],sys.argv[1:])"
 )
-
-
-class VersionProbe:
-    """`envoy --version`, started early and read when its answer is needed."""
-
-    def __init__(self, binary: Path) -> None:
-        self._binary = binary
-        try:
-            self._process = subprocess.Popen(
-                [str(binary), "--version"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env={"PATH": os.environ.get("PATH", "")},
-            )
-        except OSError as error:
-            raise UserError(f"{binary} cannot be run: {error.strerror}; check --binary-path") from None
-
-    def result(self) -> EnvoyVersion:
-        try:
-            output, _ = self._process.communicate(timeout=_VERSION_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            raise UserError(f"{self._binary} --version does not end; check --binary-path") from None
-        finally:
-            self.close()
-        return parse_version(output.decode("utf-8", "replace"), str(self._binary))
-
-    def close(self) -> None:
-        """Leave nothing behind when the answer is not wanted any more."""
-        if self._process.poll() is None:
-            self._process.kill()
-        if self._process.stdout:
-            self._process.stdout.close()
-        self._process.wait()
 
 
 class EnvoyProcess:

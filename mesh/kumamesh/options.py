@@ -12,7 +12,7 @@ from kumamesh.settings import Option, options
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Parsed(click.ParamType):
+class _Parsed(click.ParamType[Any]):
     def __init__(self, item: Option) -> None:
         self.item = item
         self.name = (

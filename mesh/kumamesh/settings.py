@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, NewType, TypeVar, overload
+from typing import Any, NewType, TypeVar
 
 from kumamesh.durations import format_duration, parse_duration
 from kumamesh.errors import EXIT_USAGE, UserError
@@ -81,34 +81,8 @@ class Option:
         return str(value).lower() if self.is_bool else str(value)
 
 
-@overload
 def option(
     default: T,
-    *,
-    help: str,
-    env: str = ...,
-    key: str = ...,
-    flag: str = ...,
-    short: str = ...,
-    choices: Sequence[str] = ...,
-    secret: bool = ...,
-    aliases: Sequence[str] = ...,
-) -> T: ...
-@overload
-def option(
-    default: None,
-    *,
-    help: str,
-    env: str = ...,
-    key: str = ...,
-    flag: str = ...,
-    short: str = ...,
-    choices: Sequence[str] = ...,
-    secret: bool = ...,
-    aliases: Sequence[str] = ...,
-) -> Any: ...
-def option(
-    default: Any,
     *,
     help: str,
     env: str = "",
@@ -118,7 +92,7 @@ def option(
     choices: Sequence[str] = (),
     secret: bool = False,
     aliases: Sequence[str] = (),
-) -> Any:
+) -> T:
     """Declare an option as the default of a dataclass field.
 
     `env` is the variable (further old names in `aliases`), `key` the dotted path in the configuration file,
@@ -134,7 +108,8 @@ def option(
         "secret": secret,
         "aliases": tuple(aliases),
     }
-    return dataclasses.field(default=default, metadata={_META: meta})
+    declared: Any = dataclasses.field(default=default, metadata={_META: meta})
+    return declared  # type: ignore[no-any-return]  # a field stands in for its default, as in dataclasses
 
 
 def options(cls: type) -> tuple[Option, ...]:

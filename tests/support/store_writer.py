@@ -6,9 +6,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from store_contract import secret
-
 from kumacp.store.sqlite import SqliteStore
+from store_contract import secret
 
 
 async def write(store: SqliteStore, prefix: str) -> None:

@@ -15,7 +15,7 @@ from kumacp.api.routes import Kind, Route, match, near
 from kumacp.identity.signing_keys import KeyRing, SigningKeyNotFound, TokenKind
 from kumacp.manager import ResourceManager
 from kumacp.settings import CpSettings
-from kumacp.store.api import Store
+from kumacp.store.api import Store, StoreUnavailable
 from kumamesh import settings as settings_document
 from kumamesh.tokens import DataplaneClaims, TokenError, issue
 from kumamesh.version import BUILD, PRODUCT
@@ -61,6 +61,8 @@ class Application:
             answer = await self._answer(request)
         except Problem as error:
             answer = problem_answer(error)
+        except StoreUnavailable as error:
+            answer = problem_answer(Problem(503, problem.UNAVAILABLE, str(error)))
         status = str(answer.status)
         self.requests[status] = self.requests.get(status, 0) + 1
         return answer

@@ -17,6 +17,7 @@ CONFLICT = "Conflict"
 TOO_LARGE = "Request Entity Too Large"
 TIMEOUT = "Request Timeout"
 INTERNAL = "Internal Server Error"
+UNAVAILABLE = "Service unavailable"
 
 RETRIEVE = "Could not retrieve a resource"
 LIST = "Could not retrieve resources"

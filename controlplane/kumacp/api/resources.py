@@ -12,7 +12,7 @@ from kumacp.api.problem import Problem
 from kumacp.api.routes import Route
 from kumacp.manager import ResourceManager
 from kumacp.store.api import Conflict, NotFound, Store
-from kumamesh.resource import InvalidResource, Resource, ResourceKey, Violation
+from kumamesh.resource import InvalidResource, Resource, ResourceKey
 from kumamesh.resources.registry import ResourceType
 from kumamesh.resources.rest import from_rest, to_rest
 
@@ -39,8 +39,7 @@ class ResourceEndpoints:
     async def put(self, route: Route, request: Request) -> Answer:
         key = key_of(route)
         body = request.json_object()
-        check_identity(body, key)
-        title = problem.UPDATE if await self._exists(key) else problem.CREATE
+        title = await self._put_title(body, key)
         try:
             result = await self._manager.put(from_rest(body, key=key))
         except InvalidResource as error:
@@ -63,12 +62,16 @@ class ResourceEndpoints:
             raise Problem(409, problem.CONFLICT, str(error)) from None
         return json_answer({})
 
-    async def _exists(self, key: ResourceKey) -> bool:
+    async def _put_title(self, body: Mapping[str, Any], key: ResourceKey) -> str:
+        """What the request is about to do, in the words of errors."""
+        wanted = {"type": key.type, "mesh": key.mesh, "name": key.name}
+        if any(body.get(field) not in (None, value) for field, value in wanted.items()):
+            return problem.PROCESS
         try:
             await self._store.get(key)
         except NotFound:
-            return False
-        return True
+            return problem.CREATE
+        return problem.UPDATE
 
 
 def type_of(route: Route) -> ResourceType:
@@ -82,7 +85,7 @@ def key_of(route: Route) -> ResourceKey:
 
 
 async def list_filtered(store: Store, route: Route, request: Request) -> list[Resource]:
-    """The resources of the route's collection that pass the filters; raises Problem 404 for an unknown mesh."""
+    """The resources of the collection that pass the filters; raises Problem 404 for an unknown mesh."""
     type_ = type_of(route)
     filters = parse_filters(request.query, dataplanes=type_.name == "Dataplane")
     await require_mesh(store, route.mesh)
@@ -98,15 +101,3 @@ async def require_mesh(store: Store, mesh: str | None) -> None:
         await store.get(ResourceKey("Mesh", "", mesh))
     except NotFound:
         raise problem.not_found(problem.RETRIEVE_MESH) from None
-
-
-def check_identity(body: Mapping[str, Any], key: ResourceKey) -> None:
-    """Raise Problem 400 unless the body names the resource that the URL names."""
-    wanted = {"type": key.type, "mesh": key.mesh, "name": key.name}
-    violations = [
-        Violation(field, f"{field} from the URL has to be the same as in body")
-        for field, value in wanted.items()
-        if (body.get(field) or "") != value
-    ]
-    if violations:
-        raise problem.invalid(problem.PROCESS, violations)

@@ -35,8 +35,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path understood. `mesh` is None for lists over all meshes, "" for types of global scope; `name` is the
-    resource, or for tokens their kind."""
+    """A path understood. `mesh` is None for lists over all meshes, "" for types of global scope; `name` is
+    that of the resource, or the kind of a token."""
 
     kind: Kind
     type: ResourceType | None = None

@@ -107,7 +107,7 @@ class ApiServer:
             answer = problem_answer(error)
         except ConnectionError:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - the driver: one bad request must not take the server down
             _log.exception("a request failed", extra={"method": raw.method, "path": raw.path})
             answer = problem_answer(Problem(500, problem.INTERNAL, "the control plane's log has the reason"))
         return _response(answer)

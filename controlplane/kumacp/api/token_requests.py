@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from kumamesh.tokens import DEFAULT_VALIDITY_S, SCOPES, Claims, DataplaneClaims,
 EMPTY = "cannot be empty"
 EMPTY_DURATION = "cannot be empty or nil"
 PROXY_TYPES = ("", "dataplane")
+MAX_VALIDITY_S = 100 * 365 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class TokenOrder:
 def parse(kind: str, body: Mapping[str, Any]) -> TokenOrder:
     """The order for a `dataplane`, `zone` or `user` token; raises Problem 400 with all violations."""
     fields = _Fields(body)
-    claims = {"dataplane": _dataplane, "zone": _zone, "user": _user}[kind](fields)
+    claims = _READERS[kind](fields)
     valid_for_s = fields.validity(required=kind == "user")
     fields.finish()
     return TokenOrder(claims, valid_for_s)
@@ -63,9 +64,12 @@ def _user(fields: _Fields) -> UserClaims:
     return claims
 
 
+_READERS: Mapping[str, Callable[[_Fields], Claims]] = {"dataplane": _dataplane, "zone": _zone, "user": _user}
+
+
 class _Fields:
-    """Reads the fields of a body by type and collects what is wrong. A misspelt field is an error: ignored, it
-    would make a token that allows more than was asked for."""
+    """Reads the fields of a body by type and collects what is wrong. A misspelt field is an error: if it were
+    ignored, the token would allow more than was asked for."""
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         self._body = body
@@ -108,6 +112,8 @@ class _Fields:
             return DEFAULT_VALIDITY_S
         if seconds <= 0:
             self.wrong("validFor", "is invalid: it must be positive")
+        if seconds > MAX_VALIDITY_S:
+            self.wrong("validFor", "is invalid: a token holds for at most 100 years")
         return seconds
 
     def require(self, name: str, value: object) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from kumamesh.resources.rest import spec_from_json, spec_to_json
 from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, MetaData, Row, Table, Text
 from sqlalchemy.types import TypeDecorator
 
 from kumacp.store.state import Record
 from kumamesh.resource import Resource, ResourceKey
+from kumamesh.resources.rest import spec_from_json, spec_to_json
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -2,7 +2,7 @@
 
 A change costs the units that depend on it and the proxies that hold those, nothing else: an endpoint of a
 service rebuilds one assignment and touches the proxies with outbounds to the service; a permission touches
-the proxies for whose inbounds it decides differently; a write that no configuration depends on touches nobody.
+the proxies for whose inbounds it decides differently; a write that nothing depends on touches nobody.
 
 The hub says what is different, not in which order it travels. The session sends clusters, assignments,
 listeners, routes and secrets in that order, and removes what is gone last, in `kumamesh.xds.REMOVAL_ORDER`.
@@ -34,11 +34,13 @@ DATAPLANE = "Dataplane"
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Since the start: units built, units taken from those built before, proxies woken (per batch)."""
+    """Since the start: units built, units taken from those built before, proxies woken (per batch). `held` is
+    the number of units in memory now."""
 
     built: int
     reused: int
     woken: int
+    held: int
 
 
 class Hub:
@@ -57,7 +59,7 @@ class Hub:
 
     @property
     def counters(self) -> Counters:
-        return Counters(self._units.built, self._units.reused, self._woken)
+        return Counters(self._units.built, self._units.reused, self._woken, len(self._units))
 
     def load(self, resources: Iterable[Resource]) -> None:
         """Everything stored, before proxies connect."""
@@ -218,7 +220,7 @@ class Hub:
 
 def _adopt_dataplane(view: MeshView, proxy: Proxy) -> None:
     """A proxy whose Dataplane is deleted while it is connected keeps what it has, but gets no certificate
-    any more: traffic must not stop by a slip, nor trust go on. With the Dataplane back, one is issued anew."""
+    any more: traffic must not stop by a slip, nor trust go on. When it is back, one is issued anew."""
     proxy.dataplane = view.dataplane(proxy.key.name) if proxy.key.type == DATAPLANE else None
     if proxy.dataplane is None:
         proxy.wanted = proxy.issued = None

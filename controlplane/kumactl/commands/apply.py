@@ -14,7 +14,6 @@ from kumactl.failure import bullet
 from kumactl.resource_paths import item_path
 from kumactl.session import Command, Session, warn, with_session
 from kumamesh.errors import UserError
-from kumamesh.names import DEFAULT_MESH
 from kumamesh.resource import InvalidResource, Resource
 from kumamesh.resources.registry import TYPES
 from kumamesh.resources.rest import from_rest, to_rest
@@ -44,7 +43,7 @@ def command(session: Session, files: tuple[str, ...], variables: tuple[str, ...]
         resource
         for file in files or (STDIN,)
         for text in _texts(file)
-        for resource in _resources(text, values)
+        for resource in _resources(text, values, session.mesh)
     ]
     if not resources:
         raise UserError(f"there is no resource in {', '.join(files) or 'the input'}")
@@ -74,13 +73,13 @@ def _texts(file: str) -> Iterator[_Text]:
             raise UserError(f"cannot read {item}: it is not UTF-8 text") from None
 
 
-def _resources(text: _Text, variables: dict[str, str]) -> Iterator[Resource]:
+def _resources(text: _Text, variables: dict[str, str], mesh: str) -> Iterator[Resource]:
     documents = load_documents(mustache.render(text.text, variables, text.source), text.source)
     for number, document in enumerate(documents, 1):
         where = text.source if len(documents) == 1 else f"{text.source}, document {number}"
         type_ = TYPES.get(str(document.get("type")))
         if type_ is not None and type_.mesh_scoped:
-            document.setdefault("mesh", DEFAULT_MESH)
+            document.setdefault("mesh", mesh)
         try:
             yield from_rest(document)
         except InvalidResource as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import click
@@ -57,7 +56,7 @@ def list_(session: Session) -> None:
 @click.option("--client-cert-file", default="", help="PEM certificate to show to it")
 @click.option("--client-key-file", default="", help="PEM key of that certificate")
 @click.option("--headers", multiple=True, help="name=value to send with every request; may be repeated")
-@click.option("--auth-type", default="", type=click.Choice(("", AUTH_TOKENS)), help="How to authenticate")
+@click.option("--auth-type", type=click.Choice((AUTH_TOKENS,)), help="How to authenticate")
 @click.option("--auth-conf", multiple=True, help="token=VALUE for --auth-type=tokens")
 @with_session
 def add(session: Session, /, overwrite: bool, skip_check: bool, **fields: Any) -> None:
@@ -96,9 +95,8 @@ def remove(session: Session, name: str) -> None:
 
 def _control_plane(fields: dict[str, Any]) -> ControlPlane:
     pairs = {name: _pairs(name, fields.pop(name)) for name in ("headers", "auth_conf")}
-    known = {field.name for field in dataclasses.fields(ControlPlane)}
-    values = {name: value for name, value in fields.items() if name in known}
-    return ControlPlane(url=fields["address"], **values, **pairs)
+    auth_type = fields.pop("auth_type") or ""
+    return ControlPlane(url=fields.pop("address"), auth_type=auth_type, **{**fields, **pairs})
 
 
 def _pairs(name: str, texts: tuple[str, ...]) -> dict[str, str]:

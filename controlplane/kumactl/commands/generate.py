@@ -28,6 +28,8 @@ from kumamesh.tokens import (
     public_pem,
 )
 
+MAX_VALIDITY_S = 100 * 365 * 86_400.0
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -57,7 +59,7 @@ def command() -> None:
 @_token_options
 @with_session
 def dataplane_token(
-    session: Session, name: str, proxy_type: str, tags: tuple[str, ...], workload: str, **signing: Any
+    session: Session, /, name: str, proxy_type: str, tags: tuple[str, ...], workload: str, **signing: Any
 ) -> None:
     """Generate a token with which a data plane proxy proves who it is."""
     claims = DataplaneClaims(name, session.mesh, _tags(tags), proxy_type, workload)
@@ -76,7 +78,7 @@ def dataplane_token(
 @click.option("--scope", "scopes", multiple=True, help="ingress, egress or both (the default)")
 @_token_options
 @with_session
-def zone_token(session: Session, zone: str, scopes: tuple[str, ...], **signing: Any) -> None:
+def zone_token(session: Session, /, zone: str, scopes: tuple[str, ...], **signing: Any) -> None:
     """Generate a token with which a zone ingress or egress proves what it is."""
     scope = tuple(part.strip() for item in scopes for part in item.split(",")) or SCOPES
     wrong = [part for part in scope if part not in SCOPES]
@@ -91,7 +93,7 @@ def zone_token(session: Session, zone: str, scopes: tuple[str, ...], **signing: 
 @click.option("--group", "groups", multiple=True, help="Group of the user; may be repeated")
 @_token_options
 @with_session
-def user_token(session: Session, name: str, groups: tuple[str, ...], **signing: Any) -> None:
+def user_token(session: Session, /, name: str, groups: tuple[str, ...], **signing: Any) -> None:
     """Generate a token for a user of the REST API."""
     claims = UserClaims(name, groups)
     _generate(session, "user", claims, {"name": name, "groups": list(groups)}, **signing)
@@ -135,8 +137,8 @@ def _generate(
 ) -> None:
     if (kid is None) != (signing_key_path is None):
         raise UserError("--kid and --signing-key-path go together; give both to sign offline")
-    if valid_for is not None and valid_for <= 0:
-        raise UserError("--valid-for must be positive")
+    if valid_for is not None and not 0 < valid_for <= MAX_VALIDITY_S:
+        raise UserError("--valid-for must be positive, and at most 100 years")
     if valid_for is None:
         warn("--valid-for is not given: the token holds for 10 years")
         valid_for = DEFAULT_VALIDITY_S

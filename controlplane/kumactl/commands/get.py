@@ -25,7 +25,7 @@ from kumamesh.resources.registry import ResourceType
 @output_option
 @with_session
 def command(
-    session: Session, type_: str, name: str | None, size: int | None, offset: str | None, output: str
+    session: Session, *, type_: str, name: str | None, size: int | None, offset: str | None, output: str
 ) -> None:
     """Show all resources of a type, or one of them."""
     found = find_type(type_)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, LiteralString, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
@@ -19,10 +20,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from kumamesh.durations import parse_duration
 
 V = TypeVar("V")
-T = TypeVar("T")
 
-WIRE_TYPE = "wire_type"
-"""Type of the pydantic errors whose message is already the text for the user."""
+_DECIMAL = re.compile(r"-?[0-9]{1,20}")
 
 
 class FrozenMap(dict[str, V]):
@@ -52,35 +51,39 @@ class FrozenSchema:
         return core_schema.no_info_after_validator_function(FrozenMap, inner)
 
 
+def _wrong(text: LiteralString) -> PydanticCustomError:
+    """An error whose message is already the text for the user."""
+    return PydanticCustomError("wire_type", text)
+
+
 def _whole_number(value: Any) -> int:
-    if type(value) is int:
-        return value
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
-        return int(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    raise PydanticCustomError(WIRE_TYPE, "must be a whole number")
+    is_text = isinstance(value, str) and _DECIMAL.fullmatch(value) is not None
+    is_round = isinstance(value, float) and value.is_integer()
+    number = int(value) if is_text or is_round else value
+    if type(number) is not int:
+        raise _wrong("must be a whole number")
+    if not 0 <= number < 2**64:
+        raise _wrong("must not be negative" if number < 0 else "is too large")
+    return number
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise PydanticCustomError(WIRE_TYPE, "must be a number")
+        raise _wrong("must be a number")
     return float(value)
 
 
 def _boolean(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    raise PydanticCustomError(WIRE_TYPE, "must be true or false")
+    raise _wrong("must be true or false")
 
 
 def _duration(value: Any) -> str:
     try:
         parse_duration(value)
     except (ValueError, AttributeError):
-        raise PydanticCustomError(
-            WIRE_TYPE, "must be a duration: a number and a unit, such as 500ms, 10s or 24h"
-        ) from None
+        raise _wrong("must be a duration: a number and a unit, such as 500ms, 10s or 24h") from None
     return str(value)
 
 
@@ -91,7 +94,7 @@ def _base64(value: Any) -> bytes:
     try:
         return base64.b64decode(value.replace("-", "+").replace("_", "/"), validate=True)
     except (binascii.Error, ValueError, AttributeError):
-        raise PydanticCustomError(WIRE_TYPE, "must be base64 text") from None
+        raise _wrong("must be base64 text") from None
 
 
 def _utc(value: datetime) -> datetime:
@@ -116,7 +119,7 @@ def _time(value: Any) -> datetime:
     try:
         return parse_time(value)
     except ValueError:
-        raise PydanticCustomError(WIRE_TYPE, "must be an RFC 3339 time") from None
+        raise _wrong("must be an RFC 3339 time") from None
 
 
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]

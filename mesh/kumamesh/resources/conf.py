@@ -59,9 +59,7 @@ class PrometheusConf(Spec):
     port: WholeNumber = 0
     path: str = ""
     tags: Tags = EMPTY
-    skip_mtls: Flag | None = Field(
-        default=None, validation_alias="skipMTLS", serialization_alias="skipMTLS"
-    )
+    skip_mtls: Flag | None = Field(default=None, validation_alias="skipMTLS", serialization_alias="skipMTLS")
     aggregate: tuple[PrometheusAggregate, ...] = ()
     envoy: PrometheusEnvoy | None = None
     tls: PrometheusTls | None = None

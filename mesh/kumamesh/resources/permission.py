@@ -55,8 +55,6 @@ class Match(Spec):
     spiffe_id: SpiffeId | None = Field(
         default=None, validation_alias=AliasChoices("spiffeID", "spiffeId"), serialization_alias="spiffeID"
     )
-        default=None, validation_alias="spiffeID", serialization_alias="spiffeID"
-    )
     sni: Sni | None = None
 
 

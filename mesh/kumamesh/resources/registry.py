@@ -40,9 +40,9 @@ def _no_rules(_: Any) -> Iterator[Violation]:
 class ResourceType:
     """What the programs know of a type.
 
-    `path` is its collection in the REST API, `singular` and `plural` its names in kumactl; `nested_spec` tells
-    that the body lies under `spec`; `read_only` that only the control plane writes it; `admin_only` that
-    reading takes an administrator; `policy` that it configures traffic of proxies.
+    `path` is its collection in the REST API, `singular` and `plural` its names in kumactl; `nested_spec`
+    tells that the body lies under `spec`; `read_only` that only the control plane writes it; `admin_only`
+    that reading takes an administrator; `policy` that it configures the traffic of proxies.
     """
 
     name: str
@@ -60,7 +60,8 @@ class ResourceType:
 
 
 def _insight(name: str, path: str, spec: type[Spec], *, mesh_scoped: bool) -> ResourceType:
-    return ResourceType(name, path, spec, mesh_scoped, path.removesuffix("s"), path, read_only=True)
+    singular = path.removesuffix("s")
+    return ResourceType(name, path, spec, mesh_scoped, singular, path, read_only=True)
 
 
 _ALL = (

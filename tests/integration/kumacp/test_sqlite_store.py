@@ -15,8 +15,6 @@ import pytest
 
 pytest.register_assert_rewrite("store_contract")
 
-from store_contract import StoreContract, global_secret, mesh, secret  # noqa: E402
-
 from kumacp.store import commit_worker  # noqa: E402
 from kumacp.store.api import NotFound, StoreUnavailable  # noqa: E402
 from kumacp.store.sqlite import SqliteStore  # noqa: E402
@@ -25,6 +23,7 @@ from kumamesh.resource import Resource, ResourceKey  # noqa: E402
 from kumamesh.resources.dataplane import Dataplane, Inbound, Networking  # noqa: E402
 from kumamesh.resources.mesh import Mesh, Mtls, MtlsBackend  # noqa: E402
 from kumamesh.resources.secret import Secret  # noqa: E402
+from store_contract import StoreContract, global_secret, mesh, secret  # noqa: E402
 
 SUPPORT = Path(__file__).parents[2] / "support"
 
@@ -50,7 +49,9 @@ def rich_resources() -> list[Resource]:
     backend = MtlsBackend(name="ca-1", type="builtin", conf={"caCert": {"RSAbits": 2048}})
     inbound = Inbound(port=80, tags={"kuma.io/service": "web"}, state="NotReady")
     return [
-        Resource(ResourceKey("Mesh", "", "default"), Mesh(mtls=Mtls(enabled_backend="ca-1", backends=(backend,)))),
+        Resource(
+            ResourceKey("Mesh", "", "default"), Mesh(mtls=Mtls(enabled_backend="ca-1", backends=(backend,)))
+        ),
         Resource(
             ResourceKey("Dataplane", "default", "web-1"),
             Dataplane(networking=Networking(address="10.0.0.1", inbound=(inbound,))),
@@ -159,7 +160,9 @@ async def test_database_that_cannot_be_written_refuses_and_recovers(tmp_path: Pa
     store = await SqliteStore.open(path)
     await store.create(secret("before"))
     limit = sqlite3.connect(path)
-    limit.execute("CREATE TRIGGER full BEFORE INSERT ON resources BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    limit.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON resources BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    )
     with pytest.raises(StoreUnavailable, match="disk full"):
         await store.create(secret("refused"))
     with pytest.raises(NotFound):
@@ -218,7 +221,8 @@ async def test_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"this is no database, but long enough to be one" * 20, b"SQLite format 3\x00" + b"\xff" * 5000]
+    "content",
+    [b"this is no database, but long enough to be one" * 20, b"SQLite format 3\x00" + b"\xff" * 5000],
 )
 async def test_damaged_file_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "kuma-cp.db"
@@ -244,7 +248,7 @@ async def test_file_with_a_damaged_page_is_found_at_start(tmp_path: Path) -> Non
 
 async def test_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="file is not a directory.*KUMA_GENERAL_WORK_DIR"):
+    with pytest.raises(UserError, match=r"file is not a directory.*KUMA_GENERAL_WORK_DIR"):
         await SqliteStore.open(tmp_path / "file" / "kuma-cp.db")
     (tmp_path / "kuma-cp.db").mkdir()
     with pytest.raises(UserError, match="Is a directory"):

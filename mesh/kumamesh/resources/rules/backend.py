@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from kumamesh.resource import Violation
+from kumamesh.resources.base import Spec
 from kumamesh.resources.conf import (
     BuiltinConf,
     DatadogConf,
@@ -17,7 +19,6 @@ from kumamesh.resources.conf import (
     TcpLoggingConf,
     ZipkinConf,
 )
-from kumamesh.resources.base import Spec, Struct
 from kumamesh.resources.dataplane import MetricsBackend
 from kumamesh.resources.mesh import LoggingBackend, MtlsBackend, TracingBackend
 from kumamesh.resources.rules.common import (
@@ -29,101 +30,88 @@ from kumamesh.resources.rules.common import (
     join,
     positive_duration,
 )
-from kumamesh.resources.translate import parse
+from kumamesh.resources.translate import check
 
 C = TypeVar("C", bound=Spec)
 
 _RSA_BITS = range(1024, 8193)
+_HOST_PORT = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]+):[^:\[\]]+")
 _ZIPKIN_VERSIONS = ("httpJsonV1", "httpJson", "httpProto")
 
 
-def _parse(path: str, model: type[C], conf: Struct) -> tuple[C | None, Violations]:
-    """The typed configuration if it has the right form, and what is wrong with the form."""
-    parsed = parse(model, dict(conf))
-    spec = parsed.spec if not parsed.violations else None
-    return spec, (Violation(join(path, v.field), v.message) for v in parsed.violations)
+def _check_conf(
+    path: str, model: type[C], conf: Mapping[str, Any], rules: Callable[[C], Violations]
+) -> Violations:
+    """Form and rules of a `conf`; fields that the rules name are relative to it."""
+    for violation in check(model, conf, rules).violations:
+        yield Violation(join(path, violation.field), violation.message)
 
 
-def check_mtls_backend(path: str, backend: MtlsBackend) -> Violations:
+def check_mtls_backend(path: str, backend: MtlsBackend, *, skip_validation: bool) -> Violations:
+    """`skip_validation` lets an authority of the user pass unseen, for the steps of changing it."""
     if not backend.name:
         yield Violation(f"{path}.name", CANNOT_BE_EMPTY)
+    conf = f"{path}.conf"
     if backend.type == "builtin":
-        yield from _check_builtin(f"{path}.conf", backend)
-    elif backend.type == "provided":
-        yield from _check_provided(f"{path}.conf", backend)
-    else:
+        yield from _check_conf(conf, BuiltinConf, backend.conf, _check_builtin)
+    elif backend.type != "provided":
         yield Violation(f"{path}.type", "could not find installed plugin for this type")
+    elif not skip_validation:
+        yield from _check_conf(conf, ProvidedConf, backend.conf, _check_provided)
 
 
-def _check_builtin(path: str, backend: MtlsBackend) -> Violations:
-    conf, wrong = _parse(path, BuiltinConf, backend.conf)
-    yield from wrong
-    if conf is None:
-        return
+def _check_builtin(conf: BuiltinConf) -> Violations:
     bits, expiration = conf.ca_cert.rsa_bits, conf.ca_cert.expiration
     if bits is not None and bits not in _RSA_BITS:
-        yield Violation(f"{path}.caCert.RSAbits", "has to be in the range [1024, 8192]")
+        yield Violation("caCert.RSAbits", "has to be in the range [1024, 8192]")
     if expiration and not positive_duration(expiration):
-        yield Violation(f"{path}.caCert.expiration", BAD_DURATION)
+        yield Violation("caCert.expiration", BAD_DURATION)
 
 
-def _check_provided(path: str, backend: MtlsBackend) -> Violations:
-    conf, wrong = _parse(path, ProvidedConf, backend.conf)
-    yield from wrong
-    if conf is None:
-        return
+def _check_provided(conf: ProvidedConf) -> Violations:
     for field, source in (("cert", conf.cert), ("key", conf.key)):
         if source is None:
-            yield Violation(f"{path}.{field}", "has to be defined")
+            yield Violation(field, "has to be defined")
         else:
-            yield from _check_data_source(f"{path}.{field}", source)
+            yield from _check_data_source(field, source)
 
 
 def _check_data_source(path: str, source: DataSource) -> Violations:
-    chosen = source.model_fields_set
-    if len(chosen) != 1:
-        yield Violation(path, "data source has to be chosen. Available sources: secret, file, inline, inlineString")
-        return
     values = {
         "secret": source.secret,
         "file": source.file,
         "inline": source.inline,
         "inlineString": source.inline_string,
     }
-    if not any(values.values()):
-        field = "inlineString" if "inline_string" in chosen else next(iter(chosen))
-        yield Violation(f"{path}.{field}", CANNOT_BE_EMPTY)
+    if len(source.model_fields_set) != 1:
+        yield Violation(path, f"data source has to be chosen. Available sources: {', '.join(values)}")
+    elif not any(values.values()):
+        yield Violation(path, CANNOT_BE_EMPTY)
 
 
 def check_metrics_backend(path: str, backend: MetricsBackend) -> Violations:
-    if backend.type != "prometheus":
+    if backend.type == "prometheus":
+        yield from _check_conf(f"{path}.conf", PrometheusConf, backend.conf, _check_prometheus)
+    else:
         yield Violation(f"{path}.type", 'unknown backend type. Available backends: "prometheus"')
-        return
-    conf, wrong = _parse(f"{path}.conf", PrometheusConf, backend.conf)
-    yield from wrong
-    if conf is not None:
-        yield from _check_prometheus(f"{path}.conf", conf)
 
 
-def _check_prometheus(path: str, conf: PrometheusConf) -> Violations:
+def _check_prometheus(conf: PrometheusConf) -> Violations:
     if conf.port:
-        yield from check_port(f"{path}.port", conf.port)
+        yield from check_port("port", conf.port)
     if conf.skip_mtls is not None and conf.tls is not None:
         agreed = "disabled" if conf.skip_mtls else "activeMTLSBackend"
         if conf.tls.mode != agreed:
-            yield Violation(path, "skipMTLS and tls configuration cannot be defined together")
-    if conf.envoy is not None:
-        try:
-            re.compile(conf.envoy.filter_regex)
-        except re.error as error:
-            yield Violation(f"{path}.envoy.filterRegex", f"provided regexp isn't correct: {error}")
+            yield Violation("", "skipMTLS and tls configuration cannot be defined together")
+    try:
+        re.compile(conf.envoy.filter_regex if conf.envoy else "")
+    except re.error as error:
+        yield Violation("envoy.filterRegex", f"provided regexp isn't correct: {error}")
     seen: set[str] = set()
     for index, application in enumerate(conf.aggregate):
         if application.name in seen:
-            yield Violation(
-                f"{path}.aggregate[{index}].name",
-                f"duplicate entry: {application.name}, values have to be unique",
-            )
+            text = f"duplicate entry: {application.name}, values have to be unique"
+            yield Violation(f"aggregate[{index}].name", text)
         seen.add(application.name)
 
 
@@ -131,24 +119,23 @@ def check_logging_backend(path: str, backend: LoggingBackend) -> Violations:
     if not backend.name:
         yield Violation(f"{path}.name", CANNOT_BE_EMPTY)
     if backend.type == "file":
-        file, wrong = _parse(f"{path}.conf", FileLoggingConf, backend.conf)
-        yield from wrong
-        if file is not None and not file.path:
-            yield Violation(f"{path}.conf.path", CANNOT_BE_EMPTY)
+        yield from _check_conf(f"{path}.conf", FileLoggingConf, backend.conf, _check_file)
     elif backend.type == "tcp":
-        tcp, wrong = _parse(f"{path}.conf", TcpLoggingConf, backend.conf)
-        yield from wrong
-        if tcp is not None:
-            yield from _check_host_port(f"{path}.conf.address", tcp.address)
+        yield from _check_conf(f"{path}.conf", TcpLoggingConf, backend.conf, _check_tcp)
     else:
         yield Violation(f"{path}.type", 'unknown backend type. Available backends: "tcp", "file"')
 
 
-def _check_host_port(path: str, address: str) -> Violations:
-    if not address:
-        yield Violation(path, CANNOT_BE_EMPTY)
-    elif not re.fullmatch(r"(\[[^\[\]]+\]|[^:\[\]]+):[^:\[\]]+", address):
-        yield Violation(path, "has to be in format of HOST:PORT")
+def _check_file(conf: FileLoggingConf) -> Violations:
+    if not conf.path:
+        yield Violation("path", CANNOT_BE_EMPTY)
+
+
+def _check_tcp(conf: TcpLoggingConf) -> Violations:
+    if not conf.address:
+        yield Violation("address", CANNOT_BE_EMPTY)
+    elif not _HOST_PORT.fullmatch(conf.address):
+        yield Violation("address", "has to be in format of HOST:PORT")
 
 
 def check_tracing_backend(path: str, backend: TracingBackend) -> Violations:
@@ -157,34 +144,32 @@ def check_tracing_backend(path: str, backend: TracingBackend) -> Violations:
     if backend.sampling is not None and not 0.0 <= backend.sampling <= 100.0:
         yield Violation(f"{path}.sampling", "has to be in [0.0 - 100.0] range")
     if backend.type == "zipkin":
-        zipkin, wrong = _parse(f"{path}.conf", ZipkinConf, backend.conf)
-        yield from wrong
-        if zipkin is not None:
-            yield from _check_zipkin(f"{path}.conf", zipkin)
+        yield from _check_conf(f"{path}.conf", ZipkinConf, backend.conf, _check_zipkin)
     elif backend.type == "datadog":
-        datadog, wrong = _parse(f"{path}.conf", DatadogConf, backend.conf)
-        yield from wrong
-        if datadog is not None:
-            if not datadog.address:
-                yield Violation(f"{path}.conf.address", CANNOT_BE_EMPTY)
-            yield from check_port(f"{path}.conf.port", datadog.port)
+        yield from _check_conf(f"{path}.conf", DatadogConf, backend.conf, _check_datadog)
     else:
         yield Violation(f"{path}.type", 'unknown backend type. Available backends: "zipkin", "datadog"')
 
 
-def _check_zipkin(path: str, conf: ZipkinConf) -> Violations:
+def _check_datadog(conf: DatadogConf) -> Violations:
+    if not conf.address:
+        yield Violation("address", CANNOT_BE_EMPTY)
+    yield from check_port("port", conf.port)
+
+
+def _check_zipkin(conf: ZipkinConf) -> Violations:
     if conf.api_version and conf.api_version not in _ZIPKIN_VERSIONS:
-        yield Violation(f"{path}.apiVersion", f"has invalid value. {allowed(_ZIPKIN_VERSIONS)}")
+        yield Violation("apiVersion", f"has invalid value. {allowed(_ZIPKIN_VERSIONS)}")
     if not conf.url:
-        yield Violation(f"{path}.url", CANNOT_BE_EMPTY)
+        yield Violation("url", CANNOT_BE_EMPTY)
         return
     try:
         url = urlsplit(conf.url)
         port = url.port
     except ValueError:
-        yield Violation(f"{path}.url", "invalid URL")
+        yield Violation("url", "invalid URL")
         return
     if not url.scheme or not url.hostname:
-        yield Violation(f"{path}.url", "invalid URL")
+        yield Violation("url", "invalid URL")
     elif port is None:
-        yield Violation(f"{path}.url", "port has to be explicitly specified")
+        yield Violation("url", "port has to be explicitly specified")

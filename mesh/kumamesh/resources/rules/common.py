@@ -17,7 +17,9 @@ CANNOT_BE_EMPTY = "cannot be empty"
 POSITIVE = "must have a positive value"
 BAD_DURATION = "has to be a valid format"
 BAD_PORT = "port must be in the range [1, 65535]"
-BAD_NAME = "invalid characters. Valid characters are numbers, lowercase latin letters and '-', '_', '.' symbols."
+BAD_NAME = (
+    "invalid characters. Valid characters are numbers, lowercase latin letters and '-', '_', '.' symbols."
+)
 BAD_IDENTIFIER = (
     "invalid characters. A lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters,"
     " '-' or '.', and must start and end with an alphanumeric character"
@@ -29,7 +31,7 @@ _SELECTOR_VALUE = re.compile(r"[a-zA-Z0-9.\-_:/]*|\*")
 _BAD_TAG_NAME = "tag name must consist of alphanumeric characters, dots, dashes, slashes and underscores"
 _BAD_TAG_VALUE = "tag value must consist of alphanumeric characters, dots, dashes and underscores"
 _BAD_SELECTOR_VALUE = (
-    "tag value must consist of alphanumeric characters, dots, dashes, slashes and underscores or be \"*\""
+    'tag value must consist of alphanumeric characters, dots, dashes, slashes and underscores or be "*"'
 )
 
 _NAME = re.compile(r"[0-9a-z.\-_]*")
@@ -97,7 +99,7 @@ def check_address(path: str, address: str) -> Violations:
     """An address that other machines can use: IP or DNS name."""
     if not address:
         yield Violation(path, "address can't be empty")
-    elif address in {"0.0.0.0", "::"}:  # noqa: S104 -- refused, not bound
+    elif address in {"0.0.0.0", "::"}:
         yield Violation(path, "must not be 0.0.0.0 or ::")
     elif not is_ip(address) and not is_dns_name(address):
         yield Violation(path, "address has to be valid IP address or domain name")

@@ -35,7 +35,7 @@ from kumamesh.resources.rules.common import (
 
 _BACKEND_KINDS = ("MeshExternalService", "MeshMultiZoneService", "MeshService")
 _BAD_KIND = f"invalid value. Available values are: {','.join(_BACKEND_KINDS)}"
-_LOOPBACK = {"127.0.0.1", "0.0.0.0", "::"}  # noqa: S104 -- compared, not bound
+_LOOPBACK = {"127.0.0.1", "0.0.0.0", "::"}
 
 
 def check_dataplane(dataplane: Dataplane) -> Violations:

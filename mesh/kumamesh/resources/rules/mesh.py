@@ -44,7 +44,8 @@ def _check_mtls(mtls: Mtls) -> Violations:
         rotation = backend.dp_cert.rotation if backend.dp_cert else None
         if rotation and rotation.expiration and not positive_duration(rotation.expiration):
             yield Violation("mtls.dpcert.rotation.expiration", BAD_DURATION)
-        yield from check_mtls_backend(f"mtls.backends[{index}]", backend)
+        path = f"mtls.backends[{index}]"
+        yield from check_mtls_backend(path, backend, skip_validation=mtls.skip_validation)
 
 
 def _check_logging(mesh: Mesh) -> Violations:

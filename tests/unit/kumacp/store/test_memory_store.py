@@ -7,10 +7,9 @@ import pytest
 
 pytest.register_assert_rewrite("store_contract")
 
-from store_contract import StoreContract, mesh, secret  # noqa: E402
-
 from kumacp.store.memory import MemoryStore  # noqa: E402
 from kumamesh.resource import ResourceKey  # noqa: E402
+from store_contract import StoreContract, mesh, secret  # noqa: E402
 
 
 class Clock:

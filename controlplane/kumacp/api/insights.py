@@ -1,0 +1,124 @@
+"""Overviews, and the insights that are computed when somebody asks (contract 9.3, 9.4; kuma-cp 2.13)."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from kumacp.api import problem
+from kumacp.api.exchange import Answer, Request, json_answer
+from kumacp.api.listing import page_document, parse_filters, parse_page
+from kumacp.api.resources import key_of, list_filtered, require_mesh, type_of
+from kumacp.api.routes import OVERVIEW_INSIGHTS, Kind, Route
+from kumacp.insights import (
+    mesh_insight,
+    overview,
+    service_insight,
+    service_insight_name,
+    service_insights,
+)
+from kumacp.store.api import NotFound, Store
+from kumamesh.resource import Resource, ResourceKey
+from kumamesh.resources.registry import TYPES
+from kumamesh.resources.rest import to_rest
+
+Document = dict[str, Any]
+
+
+class InsightEndpoints:
+    """Everything below `_overview`, `service-insights` and `mesh-insights`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def answer(self, route: Route, request: Request) -> Answer:
+        match route.kind:
+            case Kind.OVERVIEWS:
+                return await self._overviews(route, request)
+            case Kind.OVERVIEW:
+                return json_answer(await self._overview(route))
+            case Kind.SERVICE_INSIGHTS:
+                return await self._services(route, request)
+            case Kind.SERVICE_INSIGHT:
+                return json_answer(await self._service(route))
+            case Kind.MESH_INSIGHTS:
+                return self._page(await self._meshes(), request)
+        return json_answer(self._named(await self._meshes(route.name), route.name))
+
+    async def _overviews(self, route: Route, request: Request) -> Answer:
+        resources = await list_filtered(self._store, route, request)
+        insights = await self._store.list(OVERVIEW_INSIGHTS[type_of(route).name], route.mesh)
+        by_key = {(insight.mesh, insight.name): insight for insight in insights}
+
+        def show(resource: Resource) -> Document:
+            return overview(resource, by_key.get((resource.mesh, resource.name)))
+
+        url = request.origin + request.path
+        page = parse_page(request.query)
+        return json_answer(page_document(resources, page, show, url=url, query=request.query))
+
+    async def _overview(self, route: Route) -> Document:
+        key = key_of(route)
+        try:
+            resource = await self._store.get(key)
+        except NotFound:
+            raise problem.not_found(problem.RETRIEVE) from None
+        try:
+            insight = await self._store.get(ResourceKey(OVERVIEW_INSIGHTS[key.type], key.mesh, key.name))
+        except NotFound:
+            return overview(resource, None)
+        return overview(resource, insight)
+
+    async def _services(self, route: Route, request: Request) -> Answer:
+        await require_mesh(self._store, route.mesh)
+        meshes = [route.mesh] if route.mesh else [m.name for m in await self._store.list("Mesh")]
+        items = [item for mesh in meshes for item in service_insights(mesh, *await self._proxies(mesh))]
+        kind = dict(request.query).get("type", "")
+        return self._page([item for item in items if kind in ("", item["serviceType"])], request)
+
+    async def _service(self, route: Route) -> Document:
+        mesh = route.mesh or ""
+        await require_mesh(self._store, mesh)
+        proxies = await self._proxies(mesh)
+        if route.name == service_insight_name(mesh):
+            return to_rest(Resource(key_of(route), service_insight(*proxies)))
+        return self._named(service_insights(mesh, *proxies), route.name)
+
+    async def _meshes(self, name: str = "") -> list[Document]:
+        """Insights of all meshes, or of the one with the name, if it exists."""
+        meshes = [mesh.name for mesh in await self._store.list("Mesh") if name in ("", mesh.name)]
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        for type_ in TYPES.values():
+            if type_.mesh_scoped and not type_.read_only:
+                for resource in await self._store.list(type_.name, name or None):
+                    counts[resource.mesh][type_.name] += 1
+        return [
+            to_rest(
+                Resource(
+                    ResourceKey("MeshInsight", "", mesh),
+                    mesh_insight(*await self._proxies(mesh), counts[mesh]),
+                )
+            )
+            for mesh in meshes
+        ]
+
+    async def _proxies(self, mesh: str) -> tuple[list[Resource], list[Resource]]:
+        """Dataplanes of the mesh, and their insights."""
+        dataplanes = await self._store.list("Dataplane", mesh)
+        return dataplanes, await self._store.list("DataplaneInsight", mesh)
+
+    @staticmethod
+    def _page(items: list[Document], request: Request) -> Answer:
+        filters = parse_filters(request.query, dataplanes=False)
+        kept = [item for item in items if filters.name in item["name"]]
+        url = request.origin + request.path
+        return json_answer(
+            page_document(kept, parse_page(request.query), lambda item: item, url=url, query=request.query)
+        )
+
+    @staticmethod
+    def _named(items: list[Document], name: str) -> Document:
+        for item in items:
+            if item["name"] == name:
+                return item
+        raise problem.not_found(problem.RETRIEVE)

@@ -1,0 +1,193 @@
+"""The way of a proxy in and out: authenticated, registered, planned, certified, served, forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from kumacp.dpserver.auth import AuthModes, Credential, authenticate, fault
+from kumacp.dpserver.clock import Clock
+from kumacp.dpserver.feed_driver import FeedDriver
+from kumacp.dpserver.identity_driver import IdentityDriver
+from kumacp.dpserver.insight_driver import InsightDriver
+from kumacp.dpserver.lifecycle import Ending
+from kumacp.dpserver.node import ProxyNode, parse_node
+from kumacp.dpserver.refusal import Refused, Status
+from kumacp.dpserver.registration_driver import Registrar, carried_resource
+from kumacp.dpserver.stats import DpServerStats
+from kumacp.dpserver.stream_driver import ProxyStream
+from kumacp.dpserver.timer_driver import Timer
+from kumacp.dpserver.token_watch import TokenWatch
+from kumacp.dpserver.wire import IncomingRequest
+from kumacp.identity.admin_ca import ADMIN_CA_SECRET, admin_tls, from_secret_data
+from kumacp.identity.signing_keys import GLOBAL_SECRET
+from kumacp.xds.hub import Hub, Touched
+from kumacp.xds.model import AdminTls
+from kumamesh.delta import DeltaSession, Dialect
+from kumamesh.resource import Resource, ResourceKey
+from kumamesh.resources.dataplane import Dataplane
+
+log = logging.getLogger(__name__)
+
+
+class Admission:
+    """All streams that are open."""
+
+    def __init__(
+        self,
+        *,
+        hub: Hub,
+        feed: FeedDriver,
+        registrar: Registrar,
+        identities: IdentityDriver,
+        insights: InsightDriver,
+        modes: AuthModes,
+        zone: str,
+        control_plane_id: str,
+        nack_backoff_s: float,
+        clock: Clock,
+        stats: DpServerStats,
+    ) -> None:
+        self._hub = hub
+        self._feed = feed
+        self._registrar = registrar
+        self._identities = identities
+        self._insights = insights
+        self._modes = modes
+        self._zone = zone
+        self._control_plane_id = control_plane_id
+        self._nack_backoff_s = nack_backoff_s
+        self._clock = clock
+        self._stats = stats
+        self._streams: dict[ResourceKey, ProxyStream] = {}
+        self._tokens: TokenWatch[ResourceKey] = TokenWatch()
+        self._expiry = Timer(self._tokens.next_at, self._end_expired, clock.wall)
+        self._closing: Refused | None = None
+
+    async def run(self) -> None:
+        await self._expiry.run()
+
+    def stream(self, proxy: ResourceKey) -> ProxyStream | None:
+        return self._streams.get(proxy)
+
+    def deliver(self, touched: Touched) -> None:
+        """Wake the streams whose configuration is different now."""
+        for proxy, types in touched.items():
+            stream = self._streams.get(proxy)
+            if stream is not None:
+                stream.touch(types)
+
+    def review_tokens(self) -> None:
+        """Keys or revocations changed."""
+        for proxy, reason in self._tokens.review(self._feed.keys, self._clock.wall()):
+            self._reject(proxy, reason)
+
+    def end_all(self, refusal: Refused) -> None:
+        """This control plane stops: no stream goes on, none begins, nothing is deregistered."""
+        self._closing = refusal
+        for stream in self._streams.values():
+            stream.end(refusal, Ending.SHUTDOWN)
+
+    async def serve(self, context: Any, incoming: IncomingRequest, tokens: Sequence[str]) -> None:
+        """One stream from its first request to its end; raises Refused when it cannot begin."""
+        node = parse_node(incoming.node_id, incoming.metadata)
+        carried = carried_resource(node)
+        resource = carried or await self._registrar.stored(node)
+        credential = self._authenticate(node, resource, tokens)
+        if carried is not None and credential is not None:
+            await self._registrar.check_override(node, credential)
+        stream = self._open(node)
+        try:
+            if credential is not None:
+                self._tokens.add(node.key, credential)
+                self._expiry.changed()
+            if carried is not None:
+                resource = await self._registrar.register(node, carried)
+            self._insights.open(stream, credential.token if credential else "")
+            session = await self._plan(stream, resource)
+            stream.raise_if_ended()
+            log.info("connected", extra={"proxy": node.id})
+            await stream.serve(context, session, incoming.request)
+        finally:
+            self._close(stream)
+
+    def _authenticate(self, node: ProxyNode, resource: Resource, tokens: Sequence[str]) -> Credential | None:
+        if not self._modes.required(node.proxy_type):
+            return None
+        now = self._clock.wall()
+        return authenticate(node, tokens, self._feed.keys, resource, zone=self._zone, now=now)
+
+    def _open(self, node: ProxyNode) -> ProxyStream:
+        if self._closing is not None:
+            raise self._closing
+        subscription_id = str(uuid.uuid4())
+        self._registrar.connect(node.key, subscription_id)
+        stream = ProxyStream(
+            node,
+            subscription_id,
+            control_plane_id=self._control_plane_id,
+            clock=self._clock,
+            stats=self._stats,
+            on_first_ack=lambda: self._insights.flush(subscription_id),
+        )
+        self._streams[node.key] = stream
+        self._stats.streams_active += 1
+        self._stats.streams_total += 1
+        return stream
+
+    async def _plan(self, stream: ProxyStream, resource: Resource) -> DeltaSession:
+        """A session on the proxy's configuration. It begins when that is complete: a proxy that comes back
+        would take what is not there yet for removed."""
+        proxy = stream.node.key
+        if not await self._feed.applied(proxy, resource.version):
+            raise Refused(Status.UNAVAILABLE, f'resource "{stream.node.id}" was deleted just now, try again')
+        metadata = stream.node.proxy
+        tls = await self._admin_tls(resource, admin_port=metadata.admin_port)
+        stream.raise_if_ended()
+        self._hub.connect(proxy, replace(metadata, admin_tls=tls))
+        self._identities.collect()
+        await self._identities.attempted(proxy)
+        return DeltaSession(self._hub.desired(proxy), Dialect.ENVOY, nack_backoff_s=self._nack_backoff_s)
+
+    async def _admin_tls(self, resource: Resource, *, admin_port: int) -> AdminTls | None:
+        """For proxies that are reachable from outside their host (contract 3.7)."""
+        spec = resource.spec
+        if not admin_port or not isinstance(spec, Dataplane) or spec.networking.address.startswith("127."):
+            return None
+        data = self._feed.secret(GLOBAL_SECRET, "", ADMIN_CA_SECRET)
+        try:
+            authority = from_secret_data(data or b"")
+        except ValueError as error:
+            log.error("no admin listener for %s: %s", resource.name, error)
+            return None
+        addresses = tuple(filter(None, {spec.networking.address, spec.networking.advertised_address}))
+        return await asyncio.to_thread(admin_tls, authority, addresses, now=self._clock.utc())
+
+    async def _end_expired(self) -> None:
+        for proxy, reason in self._tokens.expired(self._clock.wall()):
+            self._reject(proxy, reason)
+
+    def _reject(self, proxy: ResourceKey, reason: str) -> None:
+        """The token of a connected proxy holds no longer: it goes at once, whether it reads that or not."""
+        stream = self._streams[proxy]
+        refusal = Refused(Status.UNAUTHENTICATED, f"authentication failed: {reason}", fault=fault(reason))
+        stream.end(refusal, Ending.REJECTED)
+        self._close(stream)
+
+    def _close(self, stream: ProxyStream) -> None:
+        """Forget the stream; it is no matter when that happened before."""
+        proxy = stream.node.key
+        if self._streams.get(proxy) is not stream:
+            return
+        del self._streams[proxy]
+        self._stats.streams_active -= 1
+        self._tokens.remove(proxy)
+        self._identities.forget(proxy)
+        self._hub.disconnect(proxy)
+        self._insights.close(stream.subscription_id)
+        self._registrar.disconnect(proxy, stream.subscription_id, stream.ending)
+        log.info("disconnected", extra={"proxy": stream.node.id, "ending": stream.ending.value})

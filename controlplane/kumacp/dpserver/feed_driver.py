@@ -1,0 +1,124 @@
+"""Follows the store: hands changes to the hub, keeps secrets and the key ring, tells who must act."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+
+from kumacp.identity.signing_keys import GLOBAL_SECRET, SECRET, KeyRing
+from kumacp.store.api import Change, Feed, FeedOverrun, Operation, Store
+from kumacp.xds.hub import Hub, Touched
+from kumamesh.resource import Resource, ResourceKey
+from kumamesh.resources.registry import TYPES
+
+log = logging.getLogger(__name__)
+
+_TOKEN_SECRET_MARK = "-token-"  # noqa: S105
+
+
+class FeedDriver:
+    """The control plane's picture of the store. `on_batch` is called after the hub has taken a batch over."""
+
+    def __init__(
+        self,
+        store: Store,
+        hub: Hub,
+        *,
+        key_ring: Callable[[Iterable[Resource]], KeyRing],
+        on_batch: Callable[[Sequence[Change], Touched, bool], None],
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._make_key_ring = key_ring
+        self._on_batch = on_batch
+        self._versions: dict[ResourceKey, int] = {}
+        self._waiting: dict[ResourceKey, asyncio.Event] = {}
+        self._open = ExitStack()
+        self._feed: Feed | None = None
+        self.secrets: dict[ResourceKey, Resource] = {}
+        self.keys = key_ring(())
+
+    async def load(self) -> Sequence[Resource]:
+        """Open the feed, take over all that is stored, and return it."""
+        self._feed = self._open.enter_context(self._store.watch())
+        resources = await self._list()
+        self._hub.load(resources)
+        for resource in resources:
+            self._remember(resource.key, resource)
+        self._renew_key_ring()
+        return resources
+
+    async def run(self) -> None:
+        """Until the store is closed."""
+        try:
+            while self._feed is not None:
+                try:
+                    async for batch in self._feed:
+                        self._apply(batch)
+                    return
+                except FeedOverrun:
+                    await self._catch_up()
+        finally:
+            self._open.close()
+
+    async def applied(self, key: ResourceKey, version: int) -> bool:
+        """Wait until this version of a resource has reached the hub; False when the resource was deleted."""
+        while self._versions.get(key, 0) < version:
+            event = self._waiting.setdefault(key, asyncio.Event())
+            await event.wait()
+            if key not in self._versions:
+                return False
+        return True
+
+    def secret(self, type_: str, mesh: str, name: str) -> bytes | None:
+        resource = self.secrets.get(ResourceKey(type_, mesh, name))
+        return resource.spec.data if resource else None
+
+    async def _list(self) -> list[Resource]:
+        return [resource for type_ in TYPES for resource in await self._store.list(type_)]
+
+    async def _catch_up(self) -> None:
+        """Too many changes at once: compare a new list with what is known instead."""
+        log.warning("the change feed overran; all resources are read again")
+        self._open.close()
+        self._feed = self._open.enter_context(self._store.watch())
+        resources: Mapping[ResourceKey, Resource] = {item.key: item for item in await self._list()}
+        changes = [
+            Change(Operation.UPDATE, key, None, resource)
+            for key, resource in resources.items()
+            if self._versions.get(key) != resource.version
+        ]
+        gone = [key for key in self._versions if key not in resources]
+        self._apply([*changes, *(Change(Operation.DELETE, key, None, None) for key in gone)])
+
+    def _apply(self, batch: Sequence[Change]) -> None:
+        touched = self._hub.apply(batch)
+        for change in batch:
+            self._remember(change.key, change.new)
+            event = self._waiting.pop(change.key, None)
+            if event is not None:
+                event.set()
+        keys_changed = any(_holds_tokens(change.key) for change in batch)
+        if keys_changed:
+            self._renew_key_ring()
+        self._on_batch(batch, touched, keys_changed)
+
+    def _remember(self, key: ResourceKey, resource: Resource | None) -> None:
+        if resource is None:
+            self._versions.pop(key, None)
+            self.secrets.pop(key, None)
+            return
+        self._versions[key] = resource.version
+        if key.type in (SECRET, GLOBAL_SECRET):
+            self.secrets[key] = resource
+
+    def _renew_key_ring(self) -> None:
+        self.keys = self._make_key_ring(self.secrets[key] for key in self.secrets if _holds_tokens(key))
+        if self.keys.unreadable:
+            log.error("secrets that hold no usable signing key: %s", ", ".join(self.keys.unreadable))
+
+
+def _holds_tokens(key: ResourceKey) -> bool:
+    return key.type in (SECRET, GLOBAL_SECRET) and _TOKEN_SECRET_MARK in key.name

@@ -1,0 +1,35 @@
+"""Why a stream is refused or ended, in words for the person who runs the proxy."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from kumamesh.resource import InvalidResource
+
+
+class Status(Enum):
+    """The gRPC status codes in use, by name."""
+
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    NOT_FOUND = "NOT_FOUND"
+    ALREADY_EXISTS = "ALREADY_EXISTS"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    FAILED_PRECONDITION = "FAILED_PRECONDITION"
+    INTERNAL = "INTERNAL"
+    UNAVAILABLE = "UNAVAILABLE"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+
+
+class Refused(Exception):
+    """The stream ends with this status. `fault` classifies refused tokens for the counters: missing,
+    malformed, expired, revoked, denied or override; "" when the token is not the reason."""
+
+    def __init__(self, status: Status, message: str, *, fault: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.fault = fault
+
+
+def invalid_resource(error: InvalidResource) -> Refused:
+    return Refused(Status.INVALID_ARGUMENT, f"the proxy's resource is not valid: {error}")

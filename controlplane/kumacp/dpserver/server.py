@@ -1,0 +1,233 @@
+"""The data-plane server whole: gRPC in front, store and hub behind (contract 3.1; DESIGN.md 3.4, 3.8)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import grpc
+
+from kumacp.dpserver.admission_driver import Admission
+from kumacp.dpserver.auth import AuthModes
+from kumacp.dpserver.clock import Clock
+from kumacp.dpserver.feed_driver import FeedDriver
+from kumacp.dpserver.identity_driver import IdentityDriver
+from kumacp.dpserver.insight import Certificate
+from kumacp.dpserver.insight_driver import InsightDriver
+from kumacp.dpserver.node import PROXY_RESOURCE_TYPES
+from kumacp.dpserver.refusal import Refused, Status
+from kumacp.dpserver.registration_driver import Registrar
+from kumacp.dpserver.stats import DpServerStats
+from kumacp.dpserver.stream_driver import abort
+from kumacp.dpserver.tls_disk import CertificateFiles
+from kumacp.dpserver.wire import decode_request
+from kumacp.identity.ca import Identity, KeyType
+from kumacp.identity.signing_keys import SECRET, KeyRing
+from kumacp.manager import ResourceManager
+from kumacp.settings import CpSettings
+from kumacp.store.api import Change, Operation, Store, StoreUnavailable
+from kumacp.xds.hub import Hub, Touched
+from kumacp.xds.model import IdentityRequest
+from kumamesh.errors import UserError
+from kumamesh.resource import Resource
+
+log = logging.getLogger(__name__)
+
+_SERVICE = "/envoy.service.discovery.v3.AggregatedDiscoveryService"
+_DELTA = f"{_SERVICE}/DeltaAggregatedResources"
+_STATE_OF_THE_WORLD = f"{_SERVICE}/StreamAggregatedResources"
+
+_KEEPALIVE_MS = 15_000
+_MANY = 1_000_000
+_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # With the defaults, many proxies that connect at once leave some streams hanging (DESIGN.md 3.4).
+    ("grpc.server.max_pending_requests", _MANY),
+    ("grpc.server.max_pending_requests_hard_limit", _MANY),
+    ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", _KEEPALIVE_MS),
+    ("grpc.http2.ping_timeout_ms", _KEEPALIVE_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    # A little less than what proxies are told, so that a ping that comes early is no offence.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MS - 1_000),
+    ("grpc.so_reuseport", 0),
+)
+
+
+class DpServer:
+    """`start`, then `run` until `stop`. `static_dataplane_keys` are PEM texts by kid (contract 7.2)."""
+
+    def __init__(
+        self,
+        settings: CpSettings,
+        store: Store,
+        manager: ResourceManager,
+        hub: Hub,
+        *,
+        certificate: CertificateFiles | None = None,
+        static_dataplane_keys: Mapping[str, bytes] | None = None,
+        key_type: KeyType = "ec",
+        instance_id: str = "",
+        clock: Clock | None = None,
+    ) -> None:
+        self.stats = DpServerStats()
+        self._settings = settings
+        self._store = store
+        self._certificate = certificate
+        self._static_keys = dict(static_dataplane_keys or {})
+        self._stopped = asyncio.Event()
+        clock = clock or Clock()
+        instance_id = instance_id or str(uuid.uuid4())
+        self._clock = clock
+        self._feed = FeedDriver(store, hub, key_ring=self._key_ring, on_batch=self._on_batch)
+        self._insights = InsightDriver(
+            store,
+            control_plane_id=instance_id,
+            interval_s=settings.status_flush_interval,
+            clock=clock,
+            stats=self.stats,
+        )
+        self._registrar = Registrar(
+            store,
+            manager,
+            self._insights,
+            zone=settings.zone_name,
+            deregistration_delay_s=settings.deregistration_delay,
+            clock=clock,
+            stats=self.stats,
+        )
+        self._identities = IdentityDriver(
+            hub,
+            secret=lambda mesh, name: self._feed.secret(SECRET, mesh, name),
+            on_issued=self._on_issued,
+            clock=clock,
+            stats=self.stats,
+            key_type=key_type,
+        )
+        self._admission = Admission(
+            hub=hub,
+            feed=self._feed,
+            registrar=self._registrar,
+            identities=self._identities,
+            insights=self._insights,
+            modes=AuthModes(settings.dp_proxy_auth, settings.zone_proxy_auth),
+            zone=settings.zone_name,
+            control_plane_id=instance_id,
+            nack_backoff_s=settings.nack_backoff,
+            clock=clock,
+            stats=self.stats,
+        )
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server.add_generic_rpc_handlers((_Services(self._serve),))
+
+    @property
+    def keys(self) -> KeyRing:
+        """Signing keys and revocations as they are stored now."""
+        return self._feed.keys
+
+    async def start(self, address: str) -> int:
+        """Read the store and listen on `unix:/path` or `host:port`; the port, for port 0 the one chosen."""
+        self._registrar.adopt(await self._feed.load())
+        try:
+            if self._certificate is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, self._certificate.credentials())
+        except RuntimeError:
+            raise UserError(
+                f"the data-plane server cannot listen on {address}; stop what uses it or choose another"
+            ) from None
+        await self._server.start()
+        return int(port)
+
+    async def run(self) -> None:
+        """Everything that happens without being asked, until `stop`."""
+        jobs = (self._feed, self._insights, self._registrar, self._identities, self._admission)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(job.run()) for job in jobs]
+            await self._stopped.wait()
+            for task in tasks:
+                task.cancel()
+
+    async def stop(self, grace_s: float) -> None:
+        """End all streams; proxies keep what they have, and stay registered."""
+        self._admission.end_all(Refused(Status.UNAVAILABLE, "the control plane is shutting down"))
+        await self._server.stop(grace_s)
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._insights.drained()
+        except TimeoutError:
+            log.error("some insights were not written before the end")
+        self._stopped.set()
+
+    def _key_ring(self, secrets: Iterable[Resource]) -> KeyRing:
+        return KeyRing(
+            secrets,
+            static_dataplane_keys=self._static_keys,
+            use_dataplane_secrets=self._settings.dp_token_validator_use_secrets,
+        )
+
+    def _on_batch(self, batch: Sequence[Change], touched: Touched, keys_changed: bool) -> None:
+        if keys_changed:
+            self._admission.review_tokens()
+        self._admission.deliver(touched)
+        for mesh in {change.key.mesh for change in batch if change.key.type == SECRET}:
+            self._identities.retry(mesh)
+        self._identities.collect()
+        for change in batch:
+            if change.operation is Operation.CREATE and change.key.type in PROXY_RESOURCE_TYPES:
+                stream = self._admission.stream(change.key)
+                if stream is not None:
+                    self._insights.rewrite(stream.subscription_id)
+
+    async def _on_issued(self, request: IdentityRequest, identity: Identity, touched: Touched) -> None:
+        self._admission.deliver(touched)
+
+    async def _serve(self, _: Any, context: Any) -> None:
+        """One delta stream."""
+        try:
+            data = await context.read()
+            if data is grpc.aio.EOF:
+                return
+            incoming = decode_request(data, with_metadata=True)
+            metadata = context.invocation_metadata() or ()
+            tokens = [value for key, value in metadata if key == "authorization"]
+            await self._admission.serve(context, incoming, tokens)
+        except Refused as refusal:
+            log.warning("refused: %s", refusal, extra={"peer": context.peer()})
+            await abort(context, refusal, self.stats)
+        except StoreUnavailable as error:
+            refusal = Refused(Status.UNAVAILABLE, f"the store of the control plane is not available: {error}")
+            await abort(context, refusal, self.stats)
+        except Exception:
+            log.exception("a stream ended by a fault of the control plane")
+            await abort(context, Refused(Status.INTERNAL, "internal error"), self.stats)
+
+
+class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no stubs
+    """The services of the port. Messages stay bytes."""
+
+    def __init__(self, delta: Any) -> None:
+        self._delta = grpc.stream_stream_rpc_method_handler(delta)
+        self._state_of_the_world = grpc.stream_stream_rpc_method_handler(_refuse_state_of_the_world)
+
+    def service(self, handler_call_details: Any) -> Any:
+        match handler_call_details.method:
+            case method if method == _DELTA:
+                return self._delta
+            case method if method == _STATE_OF_THE_WORLD:
+                return self._state_of_the_world
+        return None
+
+
+async def _refuse_state_of_the_world(_: Any, context: Any) -> None:
+    await context.abort(
+        grpc.StatusCode.UNIMPLEMENTED,
+        "this control plane speaks delta xDS only: use api_type DELTA_GRPC in ads_config, as the bootstrap that "
+        "it renders does (kuma-dp announces feature-delta-grpc)",
+    )

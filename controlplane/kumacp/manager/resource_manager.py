@@ -1,0 +1,167 @@
+"""The one way by which resources are written, from REST and from connecting proxies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from kumacp.manager import advice, membership, mesh_rules
+from kumacp.manager.proxies import PROXY_TYPES, Place, placed
+from kumacp.settings import CpSettings
+from kumacp.store.api import Conflict, NotFound, Store
+from kumacp.store.memory import utc_now
+from kumamesh.resource import InvalidResource, Resource, ResourceKey, Violation
+
+MAX_ATTEMPTS = 10
+"""Writers that may be faster, one after the other, before a write without a version gives up."""
+_OWNERS = {
+    "DataplaneInsight": "Dataplane",
+    "MeshInsight": "Mesh",
+    "ZoneEgressInsight": "ZoneEgress",
+    "ZoneIngressInsight": "ZoneIngress",
+    "ZoneInsight": "Zone",
+}
+"""What the control plane observed goes with what it observed; both have the same mesh and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutResult:
+    """A finished write; `warnings` are lines for the person who asked for it."""
+
+    resource: Resource
+    created: bool
+    warnings: tuple[str, ...] = ()
+
+
+class ResourceManager:
+    """Checks what depends on other resources, adds what the control plane adds, then stores."""
+
+    def __init__(self, store: Store, settings: CpSettings, *, now: Callable[[], datetime] = utc_now) -> None:
+        self._store = store
+        self._settings = settings
+        self._now = now
+        self._place = None if settings.mode == "global" else Place(settings.zone_name, settings.environment)
+
+    async def put(self, resource: Resource) -> PutResult:
+        """Create or replace. A resource with a version replaces exactly that version; version 0 replaces
+        whatever is there. Raises InvalidResource, Conflict, StoreUnavailable, and NotFound when the version
+        or the owner of an insight is gone."""
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                return await self._put(resource)
+            except Conflict:
+                if resource.version:
+                    raise
+        raise Conflict(resource.key)
+
+    async def delete(self, key: ResourceKey) -> None:
+        """Delete with all that it owns; raises NotFound, InvalidResource."""
+        resource = await self._store.get(key)
+        if key.type == "Mesh" and not self._settings.unsafe_delete:
+            _refuse(mesh_rules.delete_violations(len(await self._store.list("Dataplane", key.name))))
+        if key.type == "Secret":
+            mesh = await self._find(_mesh_key(key.mesh))
+            if mesh is not None:
+                _refuse(mesh_rules.secret_violations(resource.name, mesh.name, mesh.spec))
+        await self._store.delete(key)
+
+    async def _put(self, given: Resource) -> PutResult:
+        mesh = await self._mesh_of(given)
+        resource = given
+        if self._place is not None and given.type in PROXY_TYPES:
+            resource = placed(given, self._place)
+        if mesh is not None and given.type == "Dataplane":
+            _refuse(membership.violations(mesh.name, mesh.spec, resource.spec))
+        old = await self._find(given.key)
+        if old is not None:
+            stored = await self._replace(old, resource)
+        elif given.version:
+            raise NotFound(given.key)
+        else:
+            stored = await self._create(resource)
+        return PutResult(stored, old is None, tuple(await self._warnings(given, mesh)))
+
+    async def _create(self, resource: Resource) -> Resource:
+        if resource.type == "Mesh":
+            initial = await asyncio.to_thread(
+                mesh_rules.initial_resources,
+                resource,
+                now=self._now(),
+                permission=self._settings.create_mesh_routing_resources,
+            )
+            return (await self._store.create_all((resource, *initial)))[0]
+        owner = _owner(resource.key)
+        try:
+            return await self._store.create(resource, owner=owner)
+        except NotFound as error:
+            if error.key.type == "Mesh":
+                raise _no_mesh(error.key.name) from None
+            raise
+
+    async def _replace(self, old: Resource, new: Resource) -> Resource:
+        if new.type == "Mesh":
+            _refuse(mesh_rules.update_violations(old.spec, new.spec))
+            await self._ensure_authorities(new)
+        return await self._store.update(replace(new, version=new.version or old.version))
+
+    async def _ensure_authorities(self, mesh: Resource) -> None:
+        """A backend has its CA before the Mesh that names it is seen. A CA of which one half was deleted is
+        of no use: it is made anew."""
+        present = {secret.key for secret in await self._store.list("Secret", mesh.name)}
+        for backend in mesh_rules.builtin_backends(mesh.spec):
+            halves = [
+                ResourceKey("Secret", mesh.name, name)
+                for name in mesh_rules.ca_secret_names(mesh.name, backend)
+            ]
+            if present.issuperset(halves):
+                continue
+            for leftover in present.intersection(halves):
+                await self._store.delete(leftover)
+            secrets = await asyncio.to_thread(mesh_rules.new_ca_secrets, mesh.name, backend, self._now())
+            await self._store.create_all(secrets)
+
+    async def _mesh_of(self, resource: Resource) -> Resource | None:
+        if not resource.mesh:
+            return None
+        mesh = await self._find(_mesh_key(resource.mesh))
+        if mesh is None:
+            raise _no_mesh(resource.mesh)
+        return mesh
+
+    async def _warnings(self, given: Resource, mesh: Resource | None) -> list[str]:
+        found = list(advice.name_warnings(given.name))
+        if given.type == "Dataplane" and self._place is not None:
+            found += advice.dataplane_warnings(given.spec, self._place.zone)
+        elif given.type == "Mesh":
+            permitted = any([await self._store.list(each, given.name) for each in advice.PERMISSION_TYPES])
+            found += advice.mesh_warnings(given, permitted)
+        elif given.type in advice.PERMISSION_TYPES and mesh is not None:
+            found += advice.permission_warnings(mesh)
+        return found
+
+    async def _find(self, key: ResourceKey) -> Resource | None:
+        try:
+            return await self._store.get(key)
+        except NotFound:
+            return None
+
+
+def _mesh_key(name: str) -> ResourceKey:
+    return ResourceKey("Mesh", "", name)
+
+
+def _owner(key: ResourceKey) -> ResourceKey | None:
+    if key.type in _OWNERS:
+        return ResourceKey(_OWNERS[key.type], key.mesh, key.name)
+    return _mesh_key(key.mesh) if key.mesh else None
+
+
+def _refuse(violations: tuple[Violation, ...]) -> None:
+    if violations:
+        raise InvalidResource(violations)
+
+
+def _no_mesh(name: str) -> InvalidResource:
+    return InvalidResource((Violation("mesh", f'mesh "{name}" does not exist'),))

@@ -1,0 +1,5 @@
+"""`python -m kumadp` is `kuma-dp`."""
+
+from kumadp.cli import main
+
+main()

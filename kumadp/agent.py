@@ -1,0 +1,115 @@
+"""`kuma-dp run`: plan, bootstrap, relay, Envoy, in this order, and the signals (DESIGN.md 4)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from kumadp.bootstrap_client import BootstrapClient
+from kumadp.bootstrap_edit import Document, with_admin_port, with_quick_reconnect
+from kumadp.envoy.version_process import VersionProbe
+from kumadp.lifecycle.machine import DrainSignal, Exit, StopSignal
+from kumadp.preparation_driver import Prepared, prepared
+from kumadp.retry import RetryPolicy
+from kumadp.settings import DpSettings
+from kumadp.thread_worker import in_thread
+from kumadp.work_dir_disk import write_private
+from kumadp_bootstrap import yamltext
+from kumadp_bootstrap.rewrite import admin_address, rewrite
+from kumamesh.settings import Resolved
+
+if TYPE_CHECKING:
+    from kumadp.proxy_driver import Proxy
+
+log = logging.getLogger(__name__)
+
+
+class Agent:
+    """One run. `resource_text` may be ""; `source` says where it is from."""
+
+    def __init__(
+        self, resolved: Resolved[DpSettings], probe: VersionProbe, resource_text: str, source: str
+    ) -> None:
+        self._resolved = resolved
+        self._probe = probe
+        self._resource_text, self._source = resource_text, source
+        self._task: asyncio.Task[None] | None = None
+        self._proxy: Proxy | None = None
+        self._stopped_early = False
+
+    async def run(self) -> Exit:
+        """Raises UserError for everything that keeps Envoy from being started."""
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop)
+        loop.add_signal_handler(signal.SIGUSR2, self._on_drain)
+        try:
+            with prepared(self._resolved, self._probe, self._resource_text, self._source) as ready:
+                return await self._run(ready)
+        except asyncio.CancelledError:
+            if self._stopped_early:
+                return Exit(0)
+            raise
+
+    async def _run(self, ready: Prepared) -> Exit:
+        paths = ready.plan.paths
+        late = in_thread(_import_proxy)
+        bootstrap = yamltext.load(await _fetch(ready), "the control plane's bootstrap")
+        rewritten = rewrite(bootstrap, str(paths.relay_socket))
+        document = _with_free_admin_port(with_quick_reconnect(rewritten.document), ready)
+        write_private(paths.bootstrap, yamltext.dump(document))
+        await late
+        from kumadp.proxy_driver import Proxy
+
+        self._proxy = Proxy(ready, rewritten.upstream, admin_address(document))
+        return await self._proxy.run()
+
+    def _on_stop(self) -> None:
+        if self._proxy:
+            self._proxy.post(StopSignal())
+        elif self._task:
+            self._stopped_early = True
+            self._task.cancel()
+
+    def _on_drain(self) -> None:
+        if self._proxy:
+            self._proxy.post(DrainSignal())
+
+
+def run(resolved: Resolved[DpSettings], probe: VersionProbe, resource_text: str, source: str) -> Exit:
+    # gRPC must neither meddle with the starting of Envoy nor write its own lines to our log.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    return asyncio.run(Agent(resolved, probe, resource_text, source).run())
+
+
+async def _fetch(ready: Prepared) -> str:
+    settings, plan = ready.settings, ready.plan
+    client = BootstrapClient(
+        plan.bootstrap_url,
+        ca_pem=plan.facts.ca_pem,
+        ca_source=ready.ca_source,
+        verify=not settings.skip_verify,
+    )
+    policy = RetryPolicy(settings.retry_backoff, settings.retry_max_duration)
+    return await client.fetch(lambda: plan.request(ready.token.read()), policy)
+
+
+def _with_free_admin_port(document: Document, ready: Prepared) -> Document:
+    """Without a resource of ours the control plane chose the port, not knowing what is free here."""
+    if ready.plan.resource:
+        return document
+    _, port = admin_address(document)
+    claimed = ready.claims.claim(port)
+    if claimed == port:
+        return document
+    log.info("port %d is taken; Envoy's admin interface gets %d", port, claimed)
+    return with_admin_port(document, claimed)
+
+
+def _import_proxy() -> None:
+    import kumadp.proxy_driver  # noqa: F401

@@ -1,0 +1,134 @@
+"""What passes on an xDS stream: acknowledgements, refusals, counts. Pure; only envelopes are parsed, the
+resources in them stay opaque (DESIGN.md 3.4)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf.message import DecodeError
+
+from kumamesh.xds import CLUSTER, LISTENER
+
+ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
+DELTA = ADS + "DeltaAggregatedResources"
+STATE_OF_THE_WORLD = ADS + "StreamAggregatedResources"
+_MAX_OUTSTANDING = 1_024
+"""Pushes of one stream that may wait for an answer; far above what Envoy leaves open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Envoy took a push."""
+
+    type_url: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Envoy did not take a push; `text` is Envoy's, in one line."""
+
+    type_url: str
+    nonce: str
+    text: str
+
+
+@dataclass(slots=True)
+class TypeCounts:
+    """Of one resource type on one stream."""
+
+    requests: int = 0
+    responses: int = 0
+    resources: int = 0
+    acks: int = 0
+    nacks: int = 0
+    last_nonce: str = ""
+    acked_nonce: str = ""
+
+
+class _Request(Protocol):
+    type_url: str
+    response_nonce: str
+
+
+@dataclass(slots=True)
+class Observer:
+    """One stream, seen from the relay. Nothing here is shared between streams: nonces belong to one."""
+
+    delta: bool
+    types: dict[str, TypeCounts] = field(default_factory=dict)
+    undecodable: int = 0
+    _outstanding: OrderedDict[str, str] = field(default_factory=OrderedDict)
+
+    def request(self, raw: bytes) -> Accepted | Rejected | None:
+        """A message on its way to the control plane. A broken one is counted and otherwise ignored: whether
+        it is acceptable is for the control plane to say."""
+        kind = discovery_pb2.DeltaDiscoveryRequest if self.delta else discovery_pb2.DiscoveryRequest
+        try:
+            message = kind.FromString(raw)
+        except DecodeError:
+            self.undecodable += 1
+            return None
+        counts = self._counts(message.type_url)
+        counts.requests += 1
+        nonce = message.response_nonce
+        # In delta xDS a later subscription has no nonce; in SotW it repeats the last one.
+        if not nonce or self._outstanding.pop(nonce, None) is None:
+            return None
+        if message.HasField("error_detail"):
+            counts.nacks += 1
+            return Rejected(message.type_url, nonce, " ".join(message.error_detail.message.split()))
+        counts.acks += 1
+        counts.acked_nonce = nonce
+        return Accepted(message.type_url, nonce)
+
+    def response(self, raw: bytes) -> None:
+        """A message on its way to Envoy; call it before handing the message on, or its ACK may come first."""
+        kind = discovery_pb2.DeltaDiscoveryResponse if self.delta else discovery_pb2.DiscoveryResponse
+        try:
+            message = kind.FromString(raw)
+        except DecodeError:
+            self.undecodable += 1
+            return
+        counts = self._counts(message.type_url)
+        counts.responses += 1
+        counts.resources += len(message.resources)
+        counts.last_nonce = message.nonce
+        self._outstanding[message.nonce] = message.type_url
+        if len(self._outstanding) > _MAX_OUTSTANDING:
+            self._outstanding.popitem(last=False)
+
+    def _counts(self, type_url: str) -> TypeCounts:
+        return self.types.setdefault(type_url, TypeCounts())
+
+
+def observer_for(method: str) -> Observer | None:
+    """None for methods that carry no discovery messages, such as HDS."""
+    if method not in (DELTA, STATE_OF_THE_WORLD):
+        return None
+    return Observer(delta=method == DELTA)
+
+
+@dataclass(slots=True)
+class Progress:
+    """What Envoy has accepted since it started, over all streams."""
+
+    accepted: set[str] = field(default_factory=set)
+
+    def note(self, type_url: str) -> bool:
+        """True once: when the first clusters and the first listeners are both accepted."""
+        before = self.configured
+        self.accepted.add(type_url)
+        return self.configured and not before
+
+    @property
+    def configured(self) -> bool:
+        return {CLUSTER, LISTENER} <= self.accepted
+
+
+def short_type(type_url: str) -> str:
+    """`Listener` for its type URL."""
+    return type_url.rpartition(".")[2] or "unknown"

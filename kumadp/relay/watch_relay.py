@@ -1,0 +1,60 @@
+"""Logs what the observers of all streams see and says when Envoy has its first configuration."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from kumadp.relay.ending import LineLimit
+
+if TYPE_CHECKING:
+    from kumadp.relay.observe import Observer, Progress
+
+log = logging.getLogger(__name__)
+
+
+class Tap:
+    """One stream's messages, in passing."""
+
+    def __init__(self, watch: Watch, observer: Observer | None) -> None:
+        self._watch = watch
+        self._observer = observer
+
+    def request(self, raw: bytes) -> None:
+        if self._observer:
+            self._watch.saw(self._observer, raw)
+
+    def response(self, raw: bytes) -> None:
+        if self._observer:
+            self._observer.response(raw)
+
+
+class Watch:
+    """`on_configured` is called once."""
+
+    def __init__(self, on_configured: Callable[[], None]) -> None:
+        self._on_configured = on_configured
+        self._progress: Progress | None = None
+        self._lines = LineLimit()
+
+    def tap(self, method: str) -> Tap:
+        # Imported when Envoy is up already: the descriptors take 30 ms that its start need not wait for.
+        from kumadp.relay.observe import Progress, observer_for
+
+        self._progress = self._progress or Progress()
+        return Tap(self, observer_for(method))
+
+    def saw(self, observer: Observer, raw: bytes) -> None:
+        from kumadp.relay.observe import Accepted, Rejected, short_type
+
+        seen = observer.request(raw)
+        if isinstance(seen, Rejected):
+            counts = observer.types[seen.type_url]
+            line = f"Envoy refuses {short_type(seen.type_url)} resources: {seen.text}"
+            admitted = self._lines.admit(line, time.monotonic())
+            if admitted:
+                log.error("%s (refusal %d on this stream)", admitted, counts.nacks)
+        elif isinstance(seen, Accepted) and self._progress and self._progress.note(seen.type_url):
+            self._on_configured()

@@ -1,0 +1,215 @@
+"""Resources as the REST API and YAML files show them (kuma-cp 2.0, contract 9.2).
+
+Three shapes are read: flat, body under `spec`, and that of Kubernetes. Written is the shape of the type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from kumamesh.names import MESH_LABEL
+from kumamesh.resource import NEVER, InvalidResource, Resource, ResourceKey, Violation
+from kumamesh.resources.base import Spec, format_time, parse_time
+from kumamesh.resources.registry import TYPES, ResourceType, suggest_type
+from kumamesh.resources.rules.common import CANNOT_BE_EMPTY, join, name_problem
+from kumamesh.resources.translate import check, is_field, unknown_field
+
+KUBERNETES_API_VERSION = "kuma.io/v1alpha1"
+_ENVELOPE_FIELDS = ("type", "mesh", "name", "labels", "creationTime", "modificationTime", "spec")
+_KUBERNETES_FIELDS = ("apiVersion", "kind", "mesh", "metadata", "spec")
+_SILENT_FIELDS = ("kri", "status")
+"""Fields that a control plane adds to what it shows, and that people send back."""
+_ENVELOPE = frozenset((*_ENVELOPE_FIELDS, *_SILENT_FIELDS))
+
+
+@dataclass(frozen=True, slots=True)
+class _Envelope:
+    """A document taken apart. `prefix` is the path of `body` in it."""
+
+    type: Any
+    mesh: Any
+    name: Any
+    labels: Any
+    created: Any
+    modified: Any
+    body: Any
+    prefix: str
+
+
+def from_rest(data: Mapping[str, Any], *, key: ResourceKey | None = None) -> Resource:
+    """The resource that a document describes; raises InvalidResource with everything that is wrong with it.
+
+    `key` is what the document must be, and what it leaves out: the URL of a request.
+    """
+    if not isinstance(data, Mapping):
+        raise InvalidResource((Violation("", "a resource must be an object"),))
+    violations: list[Violation] = []
+    envelope = _take_apart_kubernetes(data, violations) if "apiVersion" in data else _take_apart(data)
+    type_ = _type(envelope.type, key, violations)
+    name = _identity("name", envelope.name, key.name if key else "", violations)
+    mesh = ""
+    if type_.mesh_scoped if type_ else envelope.mesh:
+        mesh = _identity("mesh", envelope.mesh, key.mesh if key else "", violations)
+    if type_ is not None and type_.name == "Mesh" and len(name) > 63:
+        violations.append(Violation("name", "cannot be longer than 63 characters"))
+    labels = _labels(envelope.labels, violations)
+    created = _time("creationTime", envelope.created, violations)
+    modified = _time("modificationTime", envelope.modified, violations)
+    spec = _spec(type_, data, envelope, violations) if type_ else None
+    if violations or type_ is None or spec is None:
+        raise InvalidResource(tuple(violations))
+    return Resource(ResourceKey(type_.name, mesh, name), spec, labels, created, modified)
+
+
+def to_rest(resource: Resource) -> dict[str, Any]:
+    """The document of a resource; parts that are empty are left out."""
+    document: dict[str, Any] = {"type": resource.type}
+    if resource.mesh:
+        document["mesh"] = resource.mesh
+    document["name"] = resource.name
+    if resource.labels:
+        document["labels"] = dict(resource.labels)
+    document["creationTime"] = format_time(resource.creation_time)
+    document["modificationTime"] = format_time(resource.modification_time)
+    body = spec_to_json(resource.spec)
+    if TYPES[resource.type].nested_spec:
+        document["spec"] = body
+    else:
+        document.update(body)
+    return document
+
+
+def spec_to_json(spec: Spec) -> dict[str, Any]:
+    """The body of a resource; what equals its default is left out."""
+    return spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+def spec_from_json(type_: str, body: Mapping[str, Any]) -> Spec:
+    """The model of a body that was valid when it was written; rules are not checked again."""
+    return TYPES[type_].spec.model_validate(body, by_alias=True, by_name=False)
+
+
+def _take_apart(data: Mapping[str, Any]) -> _Envelope:
+    nested = "spec" in data
+    return _Envelope(
+        type=data.get("type"),
+        mesh=data.get("mesh"),
+        name=data.get("name"),
+        labels=data.get("labels"),
+        created=data.get("creationTime"),
+        modified=data.get("modificationTime"),
+        body=data["spec"] if nested else {k: v for k, v in data.items() if k not in _ENVELOPE},
+        prefix="spec" if nested else "",
+    )
+
+
+def _take_apart_kubernetes(data: Mapping[str, Any], violations: list[Violation]) -> _Envelope:
+    if data["apiVersion"] != KUBERNETES_API_VERSION:
+        violations.append(Violation("apiVersion", f'must be "{KUBERNETES_API_VERSION}"'))
+    metadata = _object(data.get("metadata"))
+    labels, annotations = metadata.get("labels"), _object(metadata.get("annotations"))
+    mesh = data.get("mesh") or _object(labels).get(MESH_LABEL) or annotations.get(MESH_LABEL)
+    return _Envelope(
+        type=data.get("kind"),
+        mesh=mesh,
+        name=metadata.get("name"),
+        labels=labels,
+        created=metadata.get("creationTimestamp"),
+        modified=None,
+        body=data.get("spec"),
+        prefix="spec",
+    )
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _type(given: Any, key: ResourceKey | None, violations: list[Violation]) -> ResourceType | None:
+    name = given if given is not None or key is None else key.type
+    if not isinstance(name, str) or not name:
+        violations.append(Violation("type", CANNOT_BE_EMPTY if not name else "must be a string"))
+        return None
+    type_ = TYPES.get(name)
+    if type_ is None:
+        near = suggest_type(name)
+        hint = f'; did you mean "{near}"?' if near else f"; known are {', '.join(TYPES)}"
+        violations.append(Violation("type", f'unknown resource type "{name}"{hint}'))
+        return None
+    if key is not None and name != key.type:
+        violations.append(Violation("type", "type from the URL has to be the same as in body"))
+    return type_
+
+
+def _identity(field: str, given: Any, expected: str, violations: list[Violation]) -> str:
+    """The name or mesh of the resource; `expected` is that of the URL, if there is one."""
+    value = expected if given is None else given
+    if not isinstance(value, str):
+        violations.append(Violation(field, "must be a string; put it in quotes"))
+        return ""
+    problem = name_problem(value)
+    if problem:
+        violations.append(Violation(field, problem))
+    elif expected and value != expected:
+        violations.append(Violation(field, f"{field} from the URL has to be the same as in body"))
+    return value
+
+
+def _labels(given: Any, violations: list[Violation]) -> dict[str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        violations.append(Violation("labels", "must be an object"))
+        return {}
+    for key, value in given.items():
+        if not isinstance(key, str):
+            violations.append(Violation("labels", f"the key {key!r} must be a string; put it in quotes"))
+        elif not key:
+            violations.append(Violation("labels", "label name must be non-empty"))
+        elif not isinstance(value, str):
+            violations.append(Violation(f'labels["{key}"]', "must be a string; put it in quotes"))
+    return dict(given)
+
+
+def _time(field: str, given: Any, violations: list[Violation]) -> datetime:
+    if given is None:
+        return NEVER
+    try:
+        return parse_time(given)
+    except ValueError:
+        violations.append(Violation(field, "must be an RFC 3339 time"))
+        return NEVER
+
+
+def _spec(
+    type_: ResourceType, data: Mapping[str, Any], envelope: _Envelope, violations: list[Violation]
+) -> Spec | None:
+    body = {} if envelope.body is None else envelope.body
+    if not isinstance(body, dict):
+        violations.append(Violation("spec", "must be an object"))
+        return None
+    if envelope.prefix:
+        _check_strangers(type_, data, violations)
+    parsed = check(type_.spec, body, type_.rules)
+    prefix = envelope.prefix or ("spec" if type_.nested_spec and not body else "")
+    for violation in parsed.violations:
+        message = violation.message
+        if not prefix and violation.field in body and message.startswith("unknown field"):
+            message = unknown_field(type_.spec, violation.field, *_ENVELOPE_FIELDS)
+        violations.append(Violation(join(prefix, violation.field), message))
+    return parsed.spec
+
+
+def _check_strangers(type_: ResourceType, data: Mapping[str, Any], violations: list[Violation]) -> None:
+    """Fields beside `spec` that are not of the envelope."""
+    known = _KUBERNETES_FIELDS if "apiVersion" in data else _ENVELOPE_FIELDS
+    for field in data:
+        if field in known or field in _SILENT_FIELDS:
+            continue
+        if is_field(type_.spec, field):
+            violations.append(Violation(field, 'has to be under "spec", where the other fields are'))
+        else:
+            violations.append(Violation(str(field), unknown_field(Spec, str(field), *known)))

@@ -1,0 +1,80 @@
+"""The agent alone: start to the first request, when Envoy is spawned, memory, shutdown."""
+
+from __future__ import annotations
+
+import signal
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from lab import ControlPlane, Lab, Sidecar, dataplane, eventually, free_port, http, lab, mesh
+
+ROUNDS = 9
+
+
+def pss_mb(pid: int) -> float:
+    """Proportional set size: shared pages are counted by their share."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(next(line for line in text.splitlines() if line.startswith("Pss:")).split()[1]) / 1024
+
+
+def agent_process(sidecar: Sidecar) -> psutil.Process:
+    return psutil.Process(sidecar.program.process.pid)
+
+
+def envoy_of(agent: psutil.Process) -> psutil.Process | None:
+    return next((child for child in agent.children() if "envoy" in child.name()), None)
+
+
+def one_start(started: Lab, plane: ControlPlane, number: int) -> dict[str, float]:
+    """Seconds from the start of `kuma-dp run` to each milestone, and the shutdown without connections."""
+    port = free_port()
+    document = dataplane(f"web-{number}", "web", app_port=free_port(), outbounds={"backend": port})
+    begin = time.monotonic()
+    sidecar = started.sidecar(plane, document)
+    agent = agent_process(sidecar)
+    envoy = _poll(lambda: envoy_of(agent))
+    spawned = time.monotonic() - begin
+    _poll(lambda: http("GET", f"http://127.0.0.1:{port}/")[0] == 200)
+    first = time.monotonic() - begin
+    sidecar.ready()
+    pss = pss_mb(agent.pid)
+    assert envoy.is_running()
+    begin = time.monotonic()
+    sidecar.program.end(signal.SIGTERM)
+    return {"spawned": spawned, "first request": first, "pss": pss, "shutdown": time.monotonic() - begin}
+
+
+def _poll(condition):  # type: ignore[no-untyped-def]
+    while not (value := condition()):
+        time.sleep(0.002)
+    return value
+
+
+def run() -> list[tuple[str, str, str]]:
+    with tempfile.TemporaryDirectory() as folder, lab(Path(folder)) as started:
+        plane = started.control_plane()
+        plane.put(mesh())
+        app = free_port()
+        started.app("http", "backend", app)
+        started.sidecar(plane, dataplane("backend-1", "backend", app_port=app)).ready()
+        eventually(lambda: plane.get("/meshes/default/dataplanes/backend-1"), "registration")
+        rounds = [one_start(started, plane, number) for number in range(ROUNDS)]
+
+    def median(key: str) -> float:
+        return statistics.median(item[key] for item in rounds)
+
+    return [
+        ("kuma-dp run -> Envoy spawned", f"{median('spawned') * 1000:.0f} ms", "<= 200 ms + bootstrap"),
+        ("kuma-dp run -> first request", f"{median('first request') * 1000:.0f} ms", "<= 1000 ms"),
+        ("agent memory (PSS, without Envoy)", f"{median('pss'):.1f} MB", "<= 70 MB"),
+        ("shutdown, no open connections", f"{median('shutdown') * 1000:.0f} ms", "minimum drain + 200 ms"),
+    ]
+
+
+if __name__ == "__main__":
+    for line in run():
+        print("  ".join(line))

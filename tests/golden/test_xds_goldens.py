@@ -1,0 +1,105 @@
+"""Every kind of xDS resource as JSON, and a real Envoy's opinion on all of them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from envoy.config.bootstrap.v3 import bootstrap_pb2
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.config.listener.v3 import listener_pb2
+from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
+from google.protobuf import json_format
+
+from envoy_binary import validate
+from kumacp.xds.build import build
+from kumamesh import xds
+from mesh_pki import Pki
+from xds_cases import CA_PEM, CERTIFICATE_PEM, KEY_PEM, cases
+
+GOLDENS = Path(__file__).parent / "xds"
+MESSAGES = {
+    xds.CLUSTER: cluster_pb2.Cluster,
+    xds.ENDPOINT: endpoint_pb2.ClusterLoadAssignment,
+    xds.LISTENER: listener_pb2.Listener,
+    xds.SECRET: secret_pb2.Secret,
+}
+CASES = cases()
+
+
+def built(name: str) -> dict[str, Any]:
+    resource = build(CASES[name])
+    message = MESSAGES[resource.type_url].FromString(resource.body)
+    return json_format.MessageToDict(message)
+
+
+def golden(name: str) -> Path:
+    return GOLDENS / f"{name}.json"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_resource_is_the_golden_one(name: str) -> None:
+    if os.environ.get("UPDATE_GOLDENS") == "1":
+        golden(name).write_text(json.dumps(built(name), indent=2, sort_keys=True) + "\n")
+    assert built(name) == json.loads(golden(name).read_text())
+
+
+def test_there_is_no_golden_without_a_case() -> None:
+    assert {path.stem for path in GOLDENS.glob("*.json")} == set(CASES)
+
+
+def test_envoy_accepts_every_golden(tmp_path: Path) -> None:
+    pki = Pki.create("default")
+    certificate, key = pki.identity("web")
+    pems = {CA_PEM: pki.ca, CERTIFICATE_PEM: certificate, KEY_PEM: key}
+    resources: dict[str, list[Any]] = {kind: [] for kind in MESSAGES}
+    for name, case in CASES.items():
+        text = golden(name).read_text()
+        for stand_in, pem in pems.items():
+            text = text.replace(base64.b64encode(stand_in).decode(), base64.b64encode(pem).decode())
+        resources[case.type_url].append(json.loads(text))
+    config = tmp_path / "bootstrap.json"
+    config.write_text(json.dumps(bootstrap(resources)))
+    json_format.Parse(config.read_text(), bootstrap_pb2.Bootstrap())
+    validate(config)
+
+
+def bootstrap(resources: dict[str, list[Any]]) -> dict[str, Any]:
+    assignments = [
+        {"name": f"of {one['clusterName']}", "type": "STATIC", "loadAssignment": one}
+        for one in resources[xds.ENDPOINT]
+    ]
+    ads = {
+        "name": "ads",
+        "type": "STATIC",
+        "typedExtensionProtocolOptions": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicitHttpConfig": {"http2ProtocolOptions": {}},
+            }
+        },
+        "loadAssignment": {
+            "clusterName": "ads",
+            "endpoints": [{"lbEndpoints": [{"endpoint": {"address": {"pipe": {"path": "ads.sock"}}}}]}],
+        },
+    }
+    return {
+        "node": {"id": "default.web-1", "cluster": "web"},
+        "dynamicResources": {
+            "adsConfig": {
+                "apiType": "DELTA_GRPC",
+                "transportApiVersion": "V3",
+                "grpcServices": [{"envoyGrpc": {"clusterName": "ads"}}],
+            }
+        },
+        "staticResources": {
+            "listeners": resources[xds.LISTENER],
+            "clusters": [ads, *resources[xds.CLUSTER], *assignments],
+            "secrets": resources[xds.SECRET],
+        },
+    }

@@ -1,0 +1,219 @@
+"""What the hub must say, worked out naively: everything from scratch after every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import hub_world as world
+from kumacp.store.api import Change
+from kumacp.xds.model import (
+    AdminCluster,
+    CaSecret,
+    Endpoint,
+    IdentityRequest,
+    IdentitySecret,
+    InboundListener,
+    LocalCluster,
+    OutboundListener,
+    ReadinessCluster,
+    ServiceCluster,
+    ServiceEndpoints,
+    TlsMode,
+    UnitInput,
+    freeze_tags,
+)
+from kumamesh.names import MANAGED_BY_LABEL, SERVICE_TAG
+from kumamesh.resource import Resource, ResourceKey
+from kumamesh.resources.mesh import MtlsBackend
+from kumamesh.xds import content_version
+
+Names = dict[str, dict[str, str]]
+"""type_url -> name -> version."""
+
+HTTP = {"http", "http2", "grpc"}
+
+
+class Model:
+    """All resources, and the little that history decides: last protocols, readiness, issued identities."""
+
+    def __init__(self) -> None:
+        self.resources: dict[ResourceKey, Resource] = {}
+        self.protocols: dict[tuple[str, str], str] = {}
+        self.ready: set[tuple[str, str]] = set()
+        self.backends: dict[str, str] = {}
+        self.identities: dict[ResourceKey, IdentitySecret] = {}
+        self.kept: dict[ResourceKey, Names] = {}
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            if change.new is None:
+                self.resources.pop(change.key, None)
+            else:
+                self.resources[change.key] = change.new
+        for mesh in {key.name if key.type == "Mesh" else key.mesh for key in self.resources} | set(
+            self.backends
+        ):
+            self._learn(mesh)
+        for proxy in list(self.identities):
+            if self.backend(proxy.mesh) is None and proxy in self.resources:
+                del self.identities[proxy]
+
+    def connect(self, proxy: ResourceKey) -> None:
+        self.kept[proxy] = {}
+
+    def disconnect(self, proxy: ResourceKey) -> None:
+        self.kept.pop(proxy, None)
+        self.identities.pop(proxy, None)
+
+    def issue(self, request: IdentityRequest, identity: IdentitySecret) -> None:
+        self.identities[request.proxy] = identity
+
+    def desired(self, proxy: ResourceKey) -> Names:
+        """Of a connected proxy; one whose Dataplane is gone keeps what it had."""
+        dataplane = self.resources.get(proxy)
+        if dataplane is not None:
+            self.kept[proxy] = {}
+            for input_ in self._inputs(dataplane):
+                self.kept[proxy].setdefault(input_.type_url, {})[input_.name] = world.build(input_).version
+        return self.kept[proxy]
+
+    def certified(self, proxy: ResourceKey) -> tuple[str, ...]:
+        """What the certificate of the proxy must state; nothing if it needs none."""
+        backend = self.backend(proxy.mesh)
+        ca = backend and self.resources.get(world.ca(mesh=proxy.mesh, backend=backend.name).key)
+        if not backend or not ca:
+            return ()
+        services = self.resources[proxy].spec.services()
+        return (repr(backend.name), repr(services), content_version(ca.spec.data))
+
+    def backend(self, mesh: str) -> MtlsBackend | None:
+        resource = self.resources.get(ResourceKey("Mesh", "", mesh))
+        return resource.spec.enabled_backend if resource else None
+
+    def _of(self, type_: str, mesh: str) -> list[Resource]:
+        found = [resource for key, resource in self.resources.items() if key[:2] == (type_, mesh)]
+        return sorted(found, key=lambda resource: resource.name)
+
+    def _learn(self, mesh: str) -> None:
+        backend = self.backend(mesh)
+        enabled = backend.name if backend else ""
+        if self.backends.get(mesh, "") != enabled:
+            self.ready = {at for at in self.ready if at[0] != mesh}
+        self.backends[mesh] = enabled
+        dataplanes = self._of("Dataplane", mesh)
+        for service in ("s1", "s2", "s3"):
+            at = (mesh, service)
+            offering = [
+                (dataplane, inbound)
+                for dataplane in dataplanes
+                for inbound in dataplane.spec.networking.inbound
+                if inbound.service == service and inbound.state != "Ignored"
+            ]
+            referred = any(
+                outbound.service == service
+                for dataplane in dataplanes
+                for outbound in dataplane.spec.networking.outbound
+            )
+            if offering:
+                self.protocols[at] = _common({inbound.protocol_name for _, inbound in offering})
+                if not enabled or not self._certified(at, enabled, [dataplane for dataplane, _ in offering]):
+                    self.ready.discard(at)
+                else:
+                    self.ready.add(at)
+            elif not referred:
+                self.protocols.pop(at, None)
+                self.ready.discard(at)
+
+    def _certified(self, at: tuple[str, str], enabled: str, dataplanes: list[Resource]) -> bool:
+        for dataplane in dataplanes:
+            insight = self.resources.get(ResourceKey("DataplaneInsight", at[0], dataplane.name))
+            issued = insight.spec.m_tls.issued_backend if insight and insight.spec.m_tls else ""
+            waiting = at in self.ready and issued == "" and MANAGED_BY_LABEL in dataplane.labels
+            if issued != enabled and not waiting:
+                return False
+        return True
+
+    def _inputs(self, dataplane: Resource) -> list[UnitInput]:
+        mesh, spec, backend = dataplane.mesh, dataplane.spec, self.backend(dataplane.mesh)
+        mode = TlsMode(backend.mode) if backend else None
+        inputs: list[UnitInput] = [
+            AdminCluster("127.0.0.1", 9901),
+            ReadinessCluster("/run/kuma/kuma-readiness-reporter.sock", "", 0),
+        ]
+        if backend:
+            ca = self.resources.get(world.ca(mesh=mesh, backend=backend.name).key)
+            inputs += [CaSecret(mesh, ca.spec.data)] if ca else []
+            inputs += [self.identities[dataplane.key]] if dataplane.key in self.identities else []
+        for inbound in spec.networking.inbound:
+            if inbound.state == "Ignored":
+                continue
+            protocol = inbound.protocol_name
+            rbac = world.permission(
+                mesh,
+                dataplane,
+                inbound,
+                traffic_permissions=self._of("TrafficPermission", mesh),
+                mesh_traffic_permissions=(),
+                http=protocol in HTTP,
+            )
+            inputs.append(LocalCluster(spec.networking.address, inbound.port, protocol))
+            inputs.append(
+                InboundListener(
+                    spec.networking.address,
+                    inbound.port,
+                    mesh,
+                    inbound.service,
+                    freeze_tags(inbound.tags),
+                    protocol,
+                    inbound.port,
+                    mode,
+                    rbac if mode else None,
+                    reuse_port=True,
+                )
+            )
+        own_tags = tuple((tag, ",".join(values)) for tag, values in spec.tag_values().items())
+        for outbound in spec.networking.outbound:
+            service = outbound.service
+            protocol = self.protocols.get((mesh, service), "tcp")
+            ready = (mesh, service) in self.ready
+            cluster = ServiceCluster(
+                mesh, service, protocol, mode is TlsMode.STRICT or (mode is TlsMode.PERMISSIVE and ready)
+            )
+            inputs.append(cluster)
+            version = world.build(cluster).version
+            inputs.append(ServiceEndpoints(service, self._endpoints(mesh, service), version))
+            inputs.append(
+                OutboundListener(
+                    outbound.address,
+                    outbound.port,
+                    mesh,
+                    service,
+                    freeze_tags(outbound.tags),
+                    protocol,
+                    own_tags if protocol in HTTP else (),
+                    reuse_port=True,
+                )
+            )
+        return inputs
+
+    def _endpoints(self, mesh: str, service: str) -> tuple[Endpoint, ...]:
+        found = [
+            Endpoint(
+                dataplane.spec.networking.address,
+                inbound.port,
+                tags=tuple(sorted((tag, value) for tag, value in inbound.tags.items() if tag != SERVICE_TAG)),
+                zone="east",
+            )
+            for dataplane in self._of("Dataplane", mesh)
+            for inbound in dataplane.spec.networking.inbound
+            if inbound.service == service and inbound.healthy
+        ]
+        return tuple(sorted(found, key=lambda at: (at.address, at.port, at.tags)))
+
+
+def _common(protocols: set[str]) -> str:
+    if len(protocols) == 1:
+        return next(iter(protocols))
+    if not protocols <= HTTP:
+        return "tcp"
+    return "http" if "http" in protocols else "http2"

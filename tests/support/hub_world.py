@@ -1,0 +1,150 @@
+"""Resources, a cheap builder and a cheap permission for tests of the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kumacp.store.api import Change, Operation
+from kumacp.xds.model import (
+    IdentityRequest,
+    IdentitySecret,
+    PrincipalPolicy,
+    PrincipalRbac,
+    ProxyMetadata,
+    Rbac,
+    UnitInput,
+    UriMatch,
+)
+from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL, builtin_ca_cert_secret
+from kumamesh.resource import Resource, ResourceKey
+from kumamesh.resources.dataplane import Dataplane, Inbound
+from kumamesh.resources.insight import DataplaneInsight
+from kumamesh.resources.mesh import Mesh
+from kumamesh.resources.permission import TrafficPermission
+from kumamesh.resources.secret import Secret
+from kumamesh.xds import XdsResource, content_version
+
+METADATA = ProxyMetadata(
+    features=frozenset({"feature-readiness-unix-socket", "feature-reuse-port"}),
+    admin_port=9901,
+    readiness_port=9902,
+    workdir="/run/kuma",
+)
+
+
+def build(input_: UnitInput) -> XdsResource:
+    """A resource whose body is the text of the input."""
+    body = repr(input_).encode()
+    return XdsResource(input_.type_url, input_.name, content_version(body), body)
+
+
+def permission(
+    mesh: str,
+    dataplane: Resource,
+    inbound: Inbound,
+    *,
+    traffic_permissions: Sequence[Resource],
+    mesh_traffic_permissions: Sequence[Resource],
+    http: bool,
+) -> Rbac:
+    """Every TrafficPermission to the inbound's service or to `*` allows its sources."""
+    return PrincipalRbac(
+        allow=tuple(
+            PrincipalPolicy(
+                resource.name,
+                tuple((UriMatch(source.match["kuma.io/service"]),) for source in resource.spec.sources),
+            )
+            for resource in traffic_permissions
+            if any(
+                selector.match["kuma.io/service"] in {inbound.service, "*"}
+                for selector in resource.spec.destinations
+            )
+        ),
+        http=http,
+    )
+
+
+def key(name: str, mesh: str = "default") -> ResourceKey:
+    return ResourceKey("Dataplane", mesh, name)
+
+
+def inbound(service: str, port: int = 8080, protocol: str = "http", **more: Any) -> dict[str, Any]:
+    tags = {"kuma.io/service": service, "kuma.io/protocol": protocol, **more.pop("tags", {})}
+    return {"port": port, "tags": tags, **more}
+
+
+def dataplane(
+    name: str,
+    *,
+    mesh: str = "default",
+    address: str = "10.0.0.1",
+    inbounds: Iterable[Mapping[str, Any]] = (),
+    outbounds: Mapping[int, str] | None = None,
+    connected: bool = False,
+    **networking: Any,
+) -> Resource:
+    """`outbounds` are services by port; `connected`: registered by the connection of its proxy."""
+    spec = {
+        "networking": {
+            "address": address,
+            "inbound": list(inbounds),
+            "outbound": [
+                {"port": port, "tags": {"kuma.io/service": service}}
+                for port, service in (outbounds or {}).items()
+            ],
+            **networking,
+        }
+    }
+    labels = {MANAGED_BY_LABEL: MANAGED_BY_CONNECTION} if connected else {}
+    return Resource(key(name, mesh), Dataplane.model_validate(spec), labels)
+
+
+def mesh(name: str = "default", mode: str = "", backend: str = "ca-1", lifetime: str = "1h") -> Resource:
+    """`mode` empty: no mTLS."""
+    rotation = {"rotation": {"expiration": lifetime}}
+    backends = [{"name": backend, "type": "builtin", "mode": mode, "dpCert": rotation}]
+    mtls = {"mtls": {"enabledBackend": backend, "backends": backends}} if mode else {}
+    return Resource(ResourceKey("Mesh", "", name), Mesh.model_validate(mtls))
+
+
+def secret(name: str, data: bytes, mesh: str = "default") -> Resource:
+    return Resource(ResourceKey("Secret", mesh, name), Secret(data=data))
+
+
+def ca(data: bytes = b"root", mesh: str = "default", backend: str = "ca-1") -> Resource:
+    return secret(builtin_ca_cert_secret(mesh, backend), data, mesh)
+
+
+def insight(name: str, backend: str = "", mesh: str = "default", regenerations: int = 0) -> Resource:
+    """`backend` empty: no certificate was issued yet."""
+    mtls = {"mTLS": {"issuedBackend": backend, "certificateRegenerations": regenerations}} if backend else {}
+    return Resource(ResourceKey("DataplaneInsight", mesh, name), DataplaneInsight.model_validate(mtls))
+
+
+def traffic_permission(name: str, source: str, destination: str, mesh: str = "default") -> Resource:
+    spec = {
+        "sources": [{"match": {"kuma.io/service": source}}],
+        "destinations": [{"match": {"kuma.io/service": destination}}],
+    }
+    return Resource(ResourceKey("TrafficPermission", mesh, name), TrafficPermission.model_validate(spec))
+
+
+def identity(request: IdentityRequest, serial: int = 1) -> IdentitySecret:
+    return IdentitySecret(request.mesh, f"{request!r} {serial}".encode(), b"key")
+
+
+class Writer:
+    """A store that only remembers what is there, to tell changes as a store would."""
+
+    def __init__(self) -> None:
+        self.resources: dict[ResourceKey, Resource] = {}
+
+    def put(self, resource: Resource) -> Change:
+        old = self.resources.get(resource.key)
+        self.resources[resource.key] = resource
+        return Change(Operation.UPDATE if old else Operation.CREATE, resource.key, old, resource)
+
+    def delete(self, key: ResourceKey) -> Change | None:
+        old = self.resources.pop(key, None)
+        return Change(Operation.DELETE, key, old, None) if old else None

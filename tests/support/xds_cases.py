@@ -1,0 +1,180 @@
+"""One input per kind and variant of xDS unit, for the goldens and for tests with a real Envoy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+
+from kumacp.xds.model import (
+    AdminCluster,
+    AdminListener,
+    AdminTls,
+    CaSecret,
+    Endpoint,
+    IdentitySecret,
+    InboundListener,
+    LocalCluster,
+    MatcherRbac,
+    NotAll,
+    OutboundListener,
+    PrincipalPolicy,
+    PrincipalRbac,
+    ReadinessCluster,
+    ServiceCluster,
+    ServiceEndpoints,
+    SpiffeRule,
+    TlsMode,
+    UnitInput,
+    UriMatch,
+)
+
+# Stand for PEM texts, so that goldens do not change with every new key.
+CA_PEM = b"<PEM of a certificate authority>"
+CERTIFICATE_PEM = b"<PEM of a certificate chain>"
+KEY_PEM = b"<PEM of a private key>"
+
+WEB = UriMatch("spiffe://default/web")
+API = UriMatch("spiffe://default/api")
+V1 = UriMatch("kuma://version/v1")
+ANYBODY = PrincipalPolicy("allow-all-default", ((),))
+
+TRAFFIC_PERMISSION = PrincipalRbac((PrincipalPolicy("web-to-backend", ((WEB,), (V1, API))),))
+MESH_TRAFFIC_PERMISSION = PrincipalRbac(
+    (PrincipalPolicy("MeshTrafficPermission", ((replace(API, negated=True), NotAll((WEB, V1))), (WEB,))),),
+    shadow_deny=(PrincipalPolicy("MeshTrafficPermission", ((WEB,),)),),
+    http=True,
+)
+RULES = MatcherRbac(
+    rules=(
+        SpiffeRule(
+            "kri_mtp_default_east__operator_",
+            deny=(UriMatch("spiffe://default/legacy/", prefix=True),),
+            allow=(WEB, UriMatch("spiffe://default/ns/", prefix=True), UriMatch("", server_name="a.mesh")),
+        ),
+        SpiffeRule(
+            "kri_mtp_default_east__owner_",
+            allow=(UriMatch("spiffe://default/jobs", server_name="backend{mesh=default}"),),
+            allow_with_shadow_deny=(API,),
+        ),
+    ),
+    http=True,
+)
+RULES_AND_FROM = MatcherRbac(
+    rules=(SpiffeRule("kri_mtp_default___rules_", deny=(API,)),),
+    deny=(PrincipalPolicy("kri_mtp_default___from_", ((V1,),)),),
+    allow=(
+        PrincipalPolicy("kri_mtp_default___from_", ((replace(V1, negated=True),),)),
+        PrincipalPolicy("kri_mtp_default___all_", ((), (NotAll((WEB, V1)),))),
+    ),
+    shadow_deny=(PrincipalPolicy("kri_mtp_default___from_", ((WEB,),)),),
+)
+
+
+def cases() -> dict[str, UnitInput]:
+    """Inputs by name of golden; no resource name is used twice, so that one bootstrap holds them all."""
+    return {
+        **dict(_inbounds()),
+        **dict(_outbounds()),
+        **dict(_clusters()),
+        **dict(_endpoints()),
+        "admin_listener": AdminListener(
+            "192.0.2.1", 9901, AdminTls(CERTIFICATE_PEM, KEY_PEM, CA_PEM), reuse_port=True
+        ),
+        "secret_ca": CaSecret("default", CA_PEM),
+        "secret_identity": IdentitySecret("default", CERTIFICATE_PEM, KEY_PEM),
+    }
+
+
+def inbound(port: int, protocol: str, **changes: object) -> InboundListener:
+    plain = InboundListener(
+        address="192.0.2.1",
+        port=port,
+        mesh="default",
+        service="backend",
+        tags=(("kuma.io/protocol", protocol), ("kuma.io/service", "backend"), ("version", "v1")),
+        protocol=protocol,
+        local_port=8080,
+        tls=None,
+        rbac=None,
+        reuse_port=True,
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]  # names and types are the caller's
+
+
+def outbound(port: int, protocol: str, **changes: object) -> OutboundListener:
+    plain = OutboundListener(
+        address="127.0.0.1",
+        port=port,
+        mesh="default",
+        service="backend",
+        tags=(("kuma.io/service", "backend"),),
+        protocol=protocol,
+        source_tags=(("kuma.io/service", "web,web-api"), ("version", "v1")),
+        reuse_port=True,
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]  # names and types are the caller's
+
+
+def _inbounds() -> Iterator[tuple[str, UnitInput]]:
+    ports = count(20000)
+    for protocol in ("tcp", "http", "http2", "grpc", "kafka"):
+        yield f"inbound_{protocol}_plain", inbound(next(ports), protocol)
+    for protocol in ("tcp", "http"):
+        for mode in TlsMode:
+            name = f"inbound_{protocol}_{mode.value.lower()}"
+            yield name, inbound(next(ports), protocol, tls=mode, rbac=TRAFFIC_PERMISSION)
+    strict = {"tls": TlsMode.STRICT}
+    yield "inbound_deny_all", inbound(next(ports), "tcp", **strict, rbac=PrincipalRbac(()))
+    yield "inbound_http_deny_all", inbound(next(ports), "http", **strict, rbac=PrincipalRbac((), http=True))
+    for protocol in ("tcp", "grpc"):
+        for name, rbac in (
+            ("from", MESH_TRAFFIC_PERMISSION),
+            ("rules", RULES),
+            ("rules_and_from", RULES_AND_FROM),
+        ):
+            yield f"inbound_{protocol}_{name}", inbound(next(ports), protocol, **strict, rbac=rbac)
+    yield "inbound_http_ipv4_only", inbound(next(ports), "http", ipv6=False, reuse_port=False, tags=())
+
+
+def _outbounds() -> Iterator[tuple[str, UnitInput]]:
+    ports = count(21000)
+    for protocol in ("tcp", "http", "http2", "grpc"):
+        yield f"outbound_{protocol}", outbound(next(ports), protocol)
+    tags = (("kuma.io/service", "backend"), ("version", "v1"))
+    yield "outbound_http_with_tags", outbound(next(ports), "http", tags=tags, source_tags=())
+    yield "outbound_http_ipv4_only", outbound(next(ports), "http", ipv6=False, reuse_port=False)
+
+
+def _clusters() -> Iterator[tuple[str, UnitInput]]:
+    for protocol in ("tcp", "http", "http2", "grpc"):
+        yield f"cluster_{protocol}", ServiceCluster("default", f"plain-{protocol}", protocol, tls=False)
+        yield f"cluster_{protocol}_mtls", ServiceCluster("default", f"mtls-{protocol}", protocol, tls=True)
+    yield (
+        "cluster_http_mtls_with_tags",
+        ServiceCluster("default", "backend", "http", tls=True, tags=(("version", "v1"),)),
+    )
+    for port, protocol in enumerate(("tcp", "http", "http2", "grpc"), start=8080):
+        yield f"local_cluster_{protocol}", LocalCluster("127.0.0.1", port, protocol)
+    yield "local_cluster_ipv6", LocalCluster("::1", 8090, "tcp")
+    yield "admin_cluster", AdminCluster("127.0.0.1", 9901)
+    yield "readiness_cluster_pipe", ReadinessCluster("/run/kuma/ready.sock", "", 0)
+
+
+def _endpoints() -> Iterator[tuple[str, UnitInput]]:
+    yield "endpoints_none", ServiceEndpoints("empty", (), "v")
+    yield (
+        "endpoints_of_zones",
+        ServiceEndpoints(
+            "backend",
+            (
+                Endpoint("192.0.2.9", 8080, tags=(("kuma.io/zone", "east"), ("version", "v1")), zone="east"),
+                Endpoint("192.0.2.3", 10001, weight=3, zone="west", priority=1),
+                Endpoint("192.0.2.1", 8081, tags=(("kuma.io/zone", "east"),), zone="east"),
+                Endpoint("192.0.2.1", 8080, tags=(("kuma.io/zone", "east"),), zone="east"),
+                Endpoint("2001:db8::1", 8080, weight=2),
+            ),
+            "v",
+            tags=(("version", "v1"),),
+        ),
+    )

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from kumacp.manager.proxies import Place, placed
+from kumamesh.resource import InvalidResource, Resource, ResourceKey
+from kumamesh.resources.dataplane import Dataplane, Gateway, Inbound, Networking
+from kumamesh.resources.zone import ZoneEgress, ZoneIngress
+
+PLACE = Place("east", "universal")
+
+
+def dataplane(**networking: object) -> Resource:
+    return Resource(
+        ResourceKey("Dataplane", "default", "web-1"),
+        Dataplane(networking=Networking.model_validate(networking)),
+    )
+
+
+def test_dataplane_gets_zone_tag_and_labels() -> None:
+    given = dataplane(
+        inbound=(Inbound(port=80, tags={"a": "b"}), Inbound(port=81, tags={"kuma.io/zone": "west"}))
+    )
+    result = placed(given, PLACE)
+    assert [inbound.tags for inbound in result.spec.networking.inbound] == [
+        {"a": "b", "kuma.io/zone": "east"},
+        {"kuma.io/zone": "east"},
+    ]
+    assert result.labels == {
+        "kuma.io/display-name": "web-1",
+        "kuma.io/env": "universal",
+        "kuma.io/mesh": "default",
+        "kuma.io/origin": "zone",
+        "kuma.io/proxy-type": "sidecar",
+        "kuma.io/zone": "east",
+    }
+    assert given.spec.networking.inbound[0].tags == {"a": "b"}
+    assert hash(result.spec)
+
+
+def test_gateway_is_tagged_and_labelled_as_one() -> None:
+    result = placed(dataplane(gateway=Gateway(tags={"kuma.io/service": "gw"})), PLACE)
+    assert result.spec.networking.gateway.tags == {"kuma.io/service": "gw", "kuma.io/zone": "east"}
+    assert result.labels["kuma.io/proxy-type"] == "gateway"
+
+
+@pytest.mark.parametrize(
+    ("type_", "spec", "proxy_type"),
+    [("ZoneIngress", ZoneIngress(zone="x"), "zoneingress"), ("ZoneEgress", ZoneEgress(), "zoneegress")],
+)
+def test_zone_proxies_get_the_zone_and_no_mesh(
+    type_: str, spec: ZoneIngress | ZoneEgress, proxy_type: str
+) -> None:
+    result = placed(Resource(ResourceKey(type_, "", "z-1"), spec), PLACE)
+    assert result.spec.zone == "east"
+    assert (result.labels["kuma.io/proxy-type"], result.labels["kuma.io/zone"]) == (proxy_type, "east")
+    assert "kuma.io/mesh" not in result.labels
+
+
+def test_labels_of_the_user_stay() -> None:
+    given = dataplane()
+    labels = {"team": "a", "kuma.io/zone": "east", "kuma.io/managed-by": "kuma-dp"}
+    result = placed(Resource(given.key, given.spec, labels), PLACE)
+    assert labels.items() <= result.labels.items()
+
+
+def test_other_zone_or_origin_is_refused_with_the_label() -> None:
+    given = dataplane()
+    labels = {"kuma.io/zone": "west", "kuma.io/origin": "global"}
+    with pytest.raises(InvalidResource) as caught:
+        placed(Resource(given.key, given.spec, labels), PLACE)
+    assert {violation.field for violation in caught.value.violations} == {
+        'labels["kuma.io/origin"]',
+        'labels["kuma.io/zone"]',
+    }

@@ -1,0 +1,165 @@
+"""After any sequence of changes the hub says what a naive rebuild says, and tells exactly what differs."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+import hub_world as world
+from hub_model import Model, Names
+from kumacp.store.api import Change
+from kumacp.xds.hub import Hub
+from kumacp.xds.model import IdentityRequest
+from kumacp.xds.proxy import Touched
+from kumamesh.resource import Resource, ResourceKey
+from kumamesh.resources.insight import ServiceInsight
+
+MESHES = st.sampled_from(["default", "other"])
+NAMES = st.sampled_from(["d1", "d2", "d3"])
+SERVICES = st.sampled_from(["s1", "s2", "s3"])
+BACKENDS = st.sampled_from(["ca-1", "ca-2"])
+INBOUNDS = st.builds(
+    world.inbound,
+    SERVICES,
+    port=st.sampled_from([8080, 8081]),
+    protocol=st.sampled_from(["http", "http2", "grpc", "tcp", "kafka"]),
+    state=st.sampled_from(["Ready", "Ready", "NotReady", "Ignored"]),
+)
+DATAPLANES = st.builds(
+    world.dataplane,
+    NAMES,
+    mesh=MESHES,
+    address=st.sampled_from(["10.0.0.1", "10.0.0.2"]),
+    inbounds=st.lists(INBOUNDS, max_size=2, unique_by=lambda inbound: inbound["port"]),
+    outbounds=st.dictionaries(st.sampled_from([20000, 20001, 20002]), SERVICES, max_size=3),
+    connected=st.booleans(),
+)
+RESOURCES = st.one_of(
+    DATAPLANES,
+    DATAPLANES,
+    DATAPLANES,
+    st.builds(world.mesh, MESHES, mode=st.sampled_from(["", "STRICT", "PERMISSIVE"]), backend=BACKENDS),
+    st.builds(world.ca, st.sampled_from([b"root", b"root 2"]), mesh=MESHES, backend=BACKENDS),
+    st.builds(
+        world.insight,
+        NAMES,
+        st.sampled_from(["", "ca-1", "ca-1", "ca-2"]),
+        mesh=MESHES,
+        regenerations=st.integers(0, 2),
+    ),
+    st.builds(
+        world.traffic_permission,
+        st.sampled_from(["p1", "p2"]),
+        SERVICES,
+        st.one_of(SERVICES, st.just("*")),
+        mesh=MESHES,
+    ),
+    st.builds(world.secret, st.just("unrelated"), st.binary(max_size=1), mesh=MESHES),
+    st.just(Resource(ResourceKey("ServiceInsight", "default", "all-services-default"), ServiceInsight())),
+)
+
+
+class Changes(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.hub = Hub("east", world.build, world.permission)
+        self.model = Model()
+        self.writer = world.Writer()
+        self.connected: set[ResourceKey] = set()
+        self.issued: dict[ResourceKey, IdentityRequest] = {}
+        self.serial = 0
+
+    @rule(writes=st.lists(RESOURCES, min_size=1, max_size=3))
+    def put(self, writes: list[Resource]) -> None:
+        self._apply([self.writer.put(resource) for resource in writes])
+
+    @rule(data=st.data(), then=st.none() | RESOURCES)
+    def delete(self, data: st.DataObject, then: Resource | None) -> None:
+        if not self.writer.resources:
+            return
+        change = self.writer.delete(data.draw(st.sampled_from(sorted(self.writer.resources))))
+        assert change is not None
+        self._apply([change] if then is None else [change, self.writer.put(then)])
+
+    @rule(name=NAMES, mesh=MESHES)
+    def connect(self, name: str, mesh: str) -> None:
+        proxy = world.key(name, mesh)
+        self.hub.connect(proxy, world.METADATA)
+        self.model.disconnect(proxy)
+        self.model.connect(proxy)
+        self.connected.add(proxy)
+        self.issued.pop(proxy, None)
+
+    @rule(name=NAMES, mesh=MESHES)
+    def disconnect(self, name: str, mesh: str) -> None:
+        proxy = world.key(name, mesh)
+        self.hub.disconnect(proxy)
+        self.model.disconnect(proxy)
+        self.connected.discard(proxy)
+
+    @rule()
+    def issue(self) -> None:
+        for request in self.hub.identity_requests():
+            assert request.proxy in self.connected
+            self.serial += 1
+            identity = world.identity(request, self.serial)
+            before = self._desired()
+            touched = self.hub.set_identity(request.proxy, identity, request)
+            self.model.issue(request, identity)
+            assert _plain(touched) == _difference(before, self._desired())
+        for proxy in self.connected & self.writer.resources.keys():
+            for part in self.model.certified(proxy):
+                assert part in self.model.identities[proxy].certificate.decode()
+
+    @invariant()
+    def what_is_desired_equals_a_rebuild(self) -> None:
+        for proxy, names in self._desired().items():
+            assert names == self.model.desired(proxy)
+
+    def teardown(self) -> None:
+        for proxy in self.connected:
+            self.hub.disconnect(proxy)
+        assert self.hub.counters.held == 0
+
+    def _apply(self, changes: list[Change]) -> None:
+        before = self._desired()
+        built = self.hub.counters.built
+        touched = self.hub.apply(changes)
+        self.model.apply(changes)
+        assert _plain(touched) == _difference(before, self._desired())
+        if not touched and all(proxy in self.writer.resources for proxy in self.connected):
+            assert self.hub.counters.built == built
+
+    def _desired(self) -> dict[ResourceKey, Names]:
+        return {
+            proxy: {
+                type_url: {name: resource.version for name, resource in names.items()}
+                for type_url, names in self.hub.desired(proxy).items()
+                if names
+            }
+            for proxy in self.connected
+        }
+
+
+def _plain(touched: Touched) -> dict[ResourceKey, dict[str, set[str]]]:
+    return {
+        proxy: {type_url: set(names) for type_url, names in types.items()} for proxy, types in touched.items()
+    }
+
+
+def _difference(
+    before: dict[ResourceKey, Names], after: dict[ResourceKey, Names]
+) -> dict[ResourceKey, dict[str, set[str]]]:
+    found: dict[ResourceKey, dict[str, set[str]]] = {}
+    for proxy, types in after.items():
+        for type_url in types.keys() | before[proxy].keys():
+            old, new = before[proxy].get(type_url, {}), types.get(type_url, {})
+            names = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+            if names:
+                found.setdefault(proxy, {})[type_url] = names
+    return found
+
+
+TestChanges = Changes.TestCase
+TestChanges.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
