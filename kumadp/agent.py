@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from kumadp.bootstrap_client import BootstrapClient
 from kumadp.bootstrap_edit import Document, with_admin_port, with_quick_reconnect
+from kumadp.envoy.argv import envoy_environment
+from kumadp.envoy.process import EnvoyProcess
 from kumadp.envoy.version_process import VersionProbe
-from kumadp.lifecycle.machine import DrainSignal, Exit, StopSignal
+from kumadp.lifecycle.exit import Exit
 from kumadp.preparation_driver import Prepared, prepared
 from kumadp.retry import RetryPolicy
 from kumadp.settings import DpSettings
@@ -23,6 +26,7 @@ from kumamesh.settings import Resolved
 
 if TYPE_CHECKING:
     from kumadp.proxy_driver import Proxy
+    from kumadp.relay.server import Relay
 
 log = logging.getLogger(__name__)
 
@@ -56,28 +60,36 @@ class Agent:
             raise
 
     async def _run(self, ready: Prepared) -> Exit:
-        paths = ready.plan.paths
-        late = in_thread(_import_proxy)
+        plan = ready.plan
+        relay_module = in_thread(_import_relay)
         bootstrap = yamltext.load(await _fetch(ready), "the control plane's bootstrap")
-        rewritten = rewrite(bootstrap, str(paths.relay_socket))
+        rewritten = rewrite(bootstrap, str(plan.paths.relay_socket))
         document = _with_free_admin_port(with_quick_reconnect(rewritten.document), ready)
-        write_private(paths.bootstrap, yamltext.dump(document))
-        await late
-        from kumadp.proxy_driver import Proxy
-
-        self._proxy = Proxy(ready, rewritten.upstream, admin_address(document))
-        return await self._proxy.run()
+        write_private(plan.paths.bootstrap, yamltext.dump(document))
+        async with contextlib.AsyncExitStack() as held:
+            relay = (await relay_module)(
+                rewritten.upstream, ready.token.read, system_ca_path=plan.facts.system_ca_path
+            )
+            # An Envoy that finds no relay waits up to half a second before it tries again.
+            relay.bind(plan.paths.relay_socket)
+            held.push_async_callback(relay.stop)
+            envoy = EnvoyProcess(plan.envoy_argv, envoy_environment(os.environ))
+            held.callback(envoy.close)
+            log.info("started Envoy %s, process %d", plan.facts.envoy_version.version, envoy.pid)
+            proxy = await in_thread(_import_proxy)
+            self._proxy = proxy(ready, envoy, relay, admin_address(document))
+            return await self._proxy.run()
 
     def _on_stop(self) -> None:
         if self._proxy:
-            self._proxy.post(StopSignal())
+            self._proxy.stop_signal()
         elif self._task:
             self._stopped_early = True
             self._task.cancel()
 
     def _on_drain(self) -> None:
         if self._proxy:
-            self._proxy.post(DrainSignal())
+            self._proxy.drain_signal()
 
 
 def run(resolved: Resolved[DpSettings], probe: VersionProbe, resource_text: str, source: str) -> Exit:
@@ -111,5 +123,15 @@ def _with_free_admin_port(document: Document, ready: Prepared) -> Document:
     return with_admin_port(document, claimed)
 
 
-def _import_proxy() -> None:
-    import kumadp.proxy_driver  # noqa: F401
+def _import_relay() -> type[Relay]:
+    """gRPC takes a quarter of all the time until Envoy runs: imported while the control plane answers."""
+    from kumadp.relay.server import Relay
+
+    return Relay
+
+
+def _import_proxy() -> type[Proxy]:
+    """What is needed once Envoy runs: imported while Envoy boots."""
+    from kumadp.proxy_driver import Proxy
+
+    return Proxy

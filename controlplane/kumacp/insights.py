@@ -66,11 +66,6 @@ def overview(resource: Resource, insight: Resource | None) -> dict[str, Any]:
     return shown
 
 
-def dataplane_overview(dataplane: Resource, insight: Resource | None) -> dict[str, Any]:
-    """A Dataplane with its DataplaneInsight."""
-    return overview(dataplane, insight)
-
-
 def service_insight_name(mesh: str) -> str:
     """Name of the one ServiceInsight of a mesh."""
     return f"all-services-{mesh}"

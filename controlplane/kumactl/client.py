@@ -28,7 +28,7 @@ def path_of(*segments: str) -> str:
 
 
 class Client:
-    """Requests to one control plane. Raises UserError when it cannot be reached, `Refused` when it says no."""
+    """Requests to one control plane: UserError when it cannot be reached, `Refused` when it says no."""
 
     def __init__(self, control_plane: ControlPlane, timeout_s: float) -> None:
         self._url = control_plane.url.rstrip("/")

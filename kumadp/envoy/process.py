@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 _PRCTL_THEN_EXEC = (
@@ -22,6 +23,7 @@ class EnvoyProcess:
         self._process = subprocess.Popen(
             [*_death_signal(), *argv], stdin=subprocess.DEVNULL, env=dict(environ), process_group=0
         )
+        self.started = time.monotonic()
         self._pidfd = os.pidfd_open(self._process.pid)
 
     @property
@@ -49,7 +51,8 @@ class EnvoyProcess:
             self._process.wait()
         if self._pidfd >= 0:
             os.close(self._pidfd)
-            self._pidfd = -1
+            self.started = time.monotonic()
+        self._pidfd = -1
 
 
 def _death_signal() -> list[str]:

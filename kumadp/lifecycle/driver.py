@@ -7,13 +7,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from kumadp.lifecycle.exit import Exit
 from kumadp.lifecycle.machine import (
     AskLive,
     Command,
     Connections,
     CountConnections,
     Event,
-    Exit,
     Live,
     Machine,
     Perform,

@@ -8,9 +8,11 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
+from kumadp.lifecycle.exit import Exit
 from kumadp.readiness import Readiness
 
 EXIT_KILLED = 1
+_REQUESTED = Exit(0)
 
 
 class Step(Enum):
@@ -130,14 +132,6 @@ class SignalEnvoy:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """The end. `reason` is one line for the user when the code is not 0."""
-
-    code: int
-    reason: str = ""
-
-
 Command = SetReadiness | AskLive | CountConnections | Perform | WakeAt | SignalEnvoy | Exit
 
 
@@ -162,7 +156,7 @@ class Machine:
     _steps: deque[Step] = field(default_factory=deque)
     _drain_from: float = 0.0
     _deadline: float = 0.0
-    _exit: Exit = Exit(0)
+    _exit: Exit = _REQUESTED
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """What to do next."""

@@ -52,31 +52,30 @@ class RelayListener(Protocol):
 
 
 class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
-    """Serves from `bind` and `start` until `stop`; any number of streams at once."""
+    """Takes connections from `bind` on and serves them from `start` until `stop`; any number of streams."""
 
     def __init__(
         self,
         upstream: Upstream,
         token: Callable[[], str],
-        listener: RelayListener,
         *,
         system_ca_path: str = "",
     ) -> None:
         self.upstream = upstream
         self._system_ca_path = system_ca_path
         self._token = token
-        self._listener = listener
         self._leaving = asyncio.Event()
         self._streams: set[StreamRelay] = set()
-        self._watch = Watch(listener.configured)
         self._holds = Holds()
         self._lines = LineLimit()
         self._trimmer = MemoryTrimmer()
+        self._listener: RelayListener
+        self._watch: Watch
         # grpc keeps no reference to its server: a dropped one stops serving.
         self._server: Any = None
 
     def bind(self, path: Path) -> None:
-        """From here on Envoy can connect; it is answered after `start`."""
+        """From here on Envoy can connect, so that it may be started while the rest is still being made."""
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers((self,))
         _remove_stale(path)
@@ -89,7 +88,10 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             os.umask(mask)
         path.chmod(0o600)
 
-    async def start(self) -> None:
+    async def start(self, listener: RelayListener) -> None:
+        """Serve the connections made since `bind`, and those to come."""
+        self._listener = listener
+        self._watch = Watch(listener.configured)
         await self._server.start()
 
     async def leave(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 ENDPOINT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -30,7 +30,7 @@ class XdsResource:
     type_url: str
     name: str
     version: str
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 def content_version(*parts: bytes) -> str:

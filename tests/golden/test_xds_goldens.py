@@ -4,38 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from envoy.config.bootstrap.v3 import bootstrap_pb2
-from envoy.config.cluster.v3 import cluster_pb2
-from envoy.config.endpoint.v3 import endpoint_pb2
-from envoy.config.listener.v3 import listener_pb2
-from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from google.protobuf import json_format
 
 from envoy_binary import validate
-from kumacp.xds.build import build
+from goldens import assert_golden
 from kumamesh import xds
 from mesh_pki import Pki
+from static_envoy import MESSAGES, as_json
 from xds_cases import CA_PEM, CERTIFICATE_PEM, KEY_PEM, cases
 
 GOLDENS = Path(__file__).parent / "xds"
-MESSAGES = {
-    xds.CLUSTER: cluster_pb2.Cluster,
-    xds.ENDPOINT: endpoint_pb2.ClusterLoadAssignment,
-    xds.LISTENER: listener_pb2.Listener,
-    xds.SECRET: secret_pb2.Secret,
-}
 CASES = cases()
-
-
-def built(name: str) -> dict[str, Any]:
-    resource = build(CASES[name])
-    message = MESSAGES[resource.type_url].FromString(resource.body)
-    return json_format.MessageToDict(message)
 
 
 def golden(name: str) -> Path:
@@ -44,9 +28,8 @@ def golden(name: str) -> Path:
 
 @pytest.mark.parametrize("name", CASES)
 def test_resource_is_the_golden_one(name: str) -> None:
-    if os.environ.get("UPDATE_GOLDENS") == "1":
-        golden(name).write_text(json.dumps(built(name), indent=2, sort_keys=True) + "\n")
-    assert built(name) == json.loads(golden(name).read_text())
+    text = json.dumps(as_json(CASES[name]), indent=2, sort_keys=True)
+    assert_golden(golden(name), text + "\n")
 
 
 def test_there_is_no_golden_without_a_case() -> None:

@@ -134,6 +134,8 @@ def _inbounds() -> Iterator[tuple[str, UnitInput]]:
             ("rules_and_from", RULES_AND_FROM),
         ):
             yield f"inbound_{protocol}_{name}", inbound(next(ports), protocol, **strict, rbac=rbac)
+    nobody = MatcherRbac((SpiffeRule("kri_mtp_default___nobody_"),))
+    yield "inbound_tcp_rules_of_nobody", inbound(next(ports), "tcp", **strict, rbac=nobody)
     yield "inbound_http_ipv4_only", inbound(next(ports), "http", ipv6=False, reuse_port=False, tags=())
 
 

@@ -38,6 +38,7 @@ class FeedDriver:
         self._open = ExitStack()
         self._feed: Feed | None = None
         self.secrets: dict[ResourceKey, Resource] = {}
+        self.mtls_backends: dict[str, tuple[str, ...]] = {}
         self.keys = key_ring(())
 
     async def load(self) -> Sequence[Resource]:
@@ -109,8 +110,13 @@ class FeedDriver:
         if resource is None:
             self._versions.pop(key, None)
             self.secrets.pop(key, None)
+            if key.type == "Mesh":
+                self.mtls_backends.pop(key.name, None)
             return
         self._versions[key] = resource.version
+        if key.type == "Mesh":
+            mtls = resource.spec.mtls
+            self.mtls_backends[key.name] = tuple(item.name for item in mtls.backends) if mtls else ()
         if key.type in (SECRET, GLOBAL_SECRET):
             self.secrets[key] = resource
 

@@ -185,8 +185,17 @@ class DpServer:
                 if stream is not None:
                     self._insights.rewrite(stream.subscription_id)
 
-    async def _on_issued(self, request: IdentityRequest, identity: Identity, touched: Touched) -> None:
+    def _on_issued(self, request: IdentityRequest, identity: Identity, touched: Touched) -> None:
         self._admission.deliver(touched)
+        stream = self._admission.stream(request.proxy)
+        if stream is not None:
+            certificate = Certificate(
+                issued_at=self._clock.utc(),
+                expires=identity.not_after,
+                backend=request.backend,
+                supported_backends=self._feed.mtls_backends.get(request.mesh, ()),
+            )
+            self._insights.certificate_issued(stream.subscription_id, certificate)
 
     async def _serve(self, _: Any, context: Any) -> None:
         """One delta stream."""
@@ -202,8 +211,8 @@ class DpServer:
             log.warning("refused: %s", refusal, extra={"peer": context.peer()})
             await abort(context, refusal, self.stats)
         except StoreUnavailable as error:
-            refusal = Refused(Status.UNAVAILABLE, f"the store of the control plane is not available: {error}")
-            await abort(context, refusal, self.stats)
+            text = f"the store of the control plane is not available: {error}"
+            await abort(context, Refused(Status.UNAVAILABLE, text), self.stats)
         except Exception:
             log.exception("a stream ended by a fault of the control plane")
             await abort(context, Refused(Status.INTERNAL, "internal error"), self.stats)
@@ -228,6 +237,6 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no st
 async def _refuse_state_of_the_world(_: Any, context: Any) -> None:
     await context.abort(
         grpc.StatusCode.UNIMPLEMENTED,
-        "this control plane speaks delta xDS only: use api_type DELTA_GRPC in ads_config, as the bootstrap that "
-        "it renders does (kuma-dp announces feature-delta-grpc)",
+        "this control plane speaks delta xDS only: use api_type DELTA_GRPC in ads_config, as the bootstrap "
+        "that it renders does (kuma-dp announces feature-delta-grpc)",
     )

@@ -24,7 +24,7 @@ from kumamesh.delta import Ack, DeltaRequest, DeltaSession
 
 log = logging.getLogger(__name__)
 
-_CANCELLATION_FOLLOWS_S = 0.25
+_CANCELLATION_FOLLOWS_S = 0.05
 """A broken connection shows as the end of the requests first; gRPC cancels the handler right after."""
 
 _SHOWN_ERROR_CHARS = 2_000

@@ -1,1 +1,1 @@
-"""The front of the data-plane server: one TLS port for gRPC and HTTP, in a process of its own (DESIGN.md 3.10)."""
+"""The front of the data-plane server: one TLS port for gRPC and HTTP, in its own process (DESIGN.md 3.10)."""

@@ -1,4 +1,4 @@
-"""Where does a new TLS connection belong? Read from its ClientHello, which is left untouched (RFC 8446 4.1.2, 5.1).
+"""Where does a new TLS connection belong? Told by its ClientHello, which is left untouched (RFC 8446 4.1.2).
 
 Any bytes may come in; the answer is always a route, or how many bytes to wait for.
 """
@@ -42,8 +42,8 @@ class _Malformed(Exception):
 
 
 def classify(data: bytes) -> Route | NeedMore:
-    """A client that offers h2 and not http/1.1 by ALPN speaks gRPC; every other TLS client goes to HTTP; what is
-    not TLS or too long is dropped."""
+    """A client that offers h2 and not http/1.1 by ALPN speaks gRPC; every other TLS client goes to HTTP; what
+    is not TLS or too long is dropped."""
     try:
         hello = _handshake(data)
         if isinstance(hello, NeedMore):

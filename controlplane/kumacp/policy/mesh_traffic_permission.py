@@ -3,10 +3,20 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kumacp.policy.selector import NAMESPACE_LABEL, client_tags, is_shadow, role, selects, target
+from kumacp.policy.selector import (
+    NAMESPACE_LABEL,
+    WILDCARD,
+    client_tags,
+    is_shadow,
+    role,
+    selects,
+    target,
+    target_service,
+)
 from kumacp.policy.traffic_permission import tag_match
 from kumacp.xds.model import (
     MatcherRbac,
@@ -46,10 +56,16 @@ class MeshTrafficPermissions:
 
     def __init__(self, mesh: str, policies: Iterable[Resource]) -> None:
         self._mesh = mesh
-        self._policies = in_merge_order(policy for policy in policies if not is_shadow(policy))
+        self._by_service: dict[str, list[tuple[int, Resource]]] = {}
+        effective = (policy for policy in policies if not is_shadow(policy))
+        for place, policy in enumerate(in_merge_order(effective)):
+            self._by_service.setdefault(target_service(policy), []).append((place, policy))
 
     def selecting(self, dataplane: Resource, inbound: Inbound) -> tuple[Resource, ...]:
-        return tuple(policy for policy in self._policies if selects(policy, dataplane, inbound))
+        """In merge order."""
+        services = {inbound.service, WILDCARD}
+        candidates = heapq.merge(*(self._by_service.get(service, ()) for service in services))
+        return tuple(policy for _, policy in candidates if selects(policy, dataplane, inbound))
 
     def rbac(self, policies: Sequence[Resource], *, http: bool) -> Rbac:
         """What the policies, in merge order, say together."""

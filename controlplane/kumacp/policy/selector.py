@@ -68,6 +68,11 @@ def client_tags(ref: TargetRef | None) -> Mapping[str, str] | None:
     return None
 
 
+def target_service(policy: Resource) -> str:
+    """The only service whose inbounds the policy can select, or `*`."""
+    return (client_tags(target(policy)) or {}).get(names.SERVICE_TAG, WILDCARD)
+
+
 def _of_proxy_type(ref: TargetRef, dataplane: Resource) -> bool:
     own = "Sidecar" if dataplane.spec.networking.gateway is None else "Gateway"
     return not ref.proxy_types or own in ref.proxy_types

@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, LiteralString, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, PlainSerializer
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -32,23 +32,24 @@ class FrozenMap(dict[str, V]):
 
 
 def freeze(value: Any) -> Any:
-    """The JSON value with every object hashable and every array a tuple."""
+    """The JSON value with every object hashable, without its nulls, and every array a tuple."""
     if isinstance(value, dict):
-        return FrozenMap({key: freeze(item) for key, item in value.items()})
+        return FrozenMap({key: freeze(item) for key, item in value.items() if item is not None})
     if isinstance(value, list | tuple):
         return tuple(freeze(item) for item in value)
     return value
 
 
 class FrozenSchema:
-    """Lets pydantic check a mapping as a plain dictionary and hand out a FrozenMap."""
+    """Has pydantic check a mapping as a dictionary of `value`, and hand out what `freeze` makes of it."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, freeze: Callable[[dict[str, Any]], Any] = FrozenMap) -> None:
         self._value = value
+        self._freeze = freeze
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
-        inner = core_schema.dict_schema(handler(str), handler(self._value))
-        return core_schema.no_info_after_validator_function(FrozenMap, inner)
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        inner = core_schema.dict_schema(handler.generate_schema(str), handler.generate_schema(self._value))
+        return core_schema.no_info_after_validator_function(self._freeze, inner)
 
 
 def _wrong(text: LiteralString) -> PydanticCustomError:
@@ -139,7 +140,7 @@ Base64 = Annotated[
 ]
 Tags = Annotated[Mapping[str, str], FrozenSchema(str)]
 Counts = Annotated[Mapping[str, int], FrozenSchema(WholeNumber)]
-Struct = Annotated[Mapping[str, Any], AfterValidator(freeze), FrozenSchema(Any)]
+Struct = Annotated[Mapping[str, Any], FrozenSchema(Any, freeze)]
 """protobuf's Struct: any JSON object, deeply frozen."""
 
 EMPTY: Mapping[str, Any] = FrozenMap()

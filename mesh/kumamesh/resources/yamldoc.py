@@ -86,8 +86,9 @@ def load_documents(text: str, source: str) -> list[dict[str, Any]]:
         _Survey(source).run(text)
         documents = list(yaml.load_all(text, _Loader))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise UserError(_where(source, _place(mark), _reason(error))) from None
+        place = _place(error.problem_mark or error.context_mark)
+        end = (text.count("\n") + 1, len(text) - text.rfind("\n"))
+        raise UserError(_where(source, min(place, end) if place else None, _reason(error))) from None
     except yaml.reader.ReaderError as error:
         raise UserError(_where(source, _place_of(text, error.position), _unreadable(error))) from None
     except ValueError as error:

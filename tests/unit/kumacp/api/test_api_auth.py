@@ -1,6 +1,7 @@
 """Who counts as a program of this host, and what users may do (contract 7.5)."""
 
 import pytest
+
 from kumacp.api.auth import (
     ADMIN,
     ANONYMOUS,

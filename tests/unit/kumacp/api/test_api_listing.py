@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kumacp.api.listing import Page, page_document, parse_filters, parse_page
 from kumacp.api.problem import Problem
 from kumamesh.resource import Resource, ResourceKey

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from kumacp.api.exchange import Request, problem_answer
 from kumacp.api.problem import Problem, invalid, not_allowed, not_found, too_large
 from kumamesh.resource import Violation

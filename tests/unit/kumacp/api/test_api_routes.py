@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kumacp.api.routes import Kind, match, near
 from kumamesh.resources.registry import TYPES
 

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+
 from kumacp.dpserver.stats import DpServerStats
 from kumacp.metrics import METRICS, Metrics
 

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import hub_world as world
 from hub_model import Model, Names
-from kumacp.store.api import Change
+from kumacp.store.api import Change, Operation
 from kumacp.xds.hub import Hub
 from kumacp.xds.model import IdentityRequest
 from kumacp.xds.proxy import Touched
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.insight import ServiceInsight
 
-MESHES = st.sampled_from(["default", "other"])
+# A small world, in which random changes often meet: few names, most of them in one mesh.
+MESHES = st.sampled_from(["default"] * 7 + ["other"])
 NAMES = st.sampled_from(["d1", "d2", "d3"])
-SERVICES = st.sampled_from(["s1", "s2", "s3"])
-BACKENDS = st.sampled_from(["ca-1", "ca-2"])
+SERVICES = st.sampled_from(["s1", "s1", "s2", "s3"])
+BACKENDS = st.sampled_from(["ca-1", "ca-1", "ca-1", "ca-2"])
+MODES = st.sampled_from(["", "STRICT", "PERMISSIVE", "PERMISSIVE"])
 INBOUNDS = st.builds(
     world.inbound,
     SERVICES,
     port=st.sampled_from([8080, 8081]),
-    protocol=st.sampled_from(["http", "http2", "grpc", "tcp", "kafka"]),
-    state=st.sampled_from(["Ready", "Ready", "NotReady", "Ignored"]),
+    protocol=st.sampled_from(["http", "http", "http2", "grpc", "tcp", "kafka"]),
+    state=st.sampled_from(["Ready", "Ready", "Ready", "NotReady", "Ignored"]),
 )
 DATAPLANES = st.builds(
     world.dataplane,
@@ -35,28 +37,28 @@ DATAPLANES = st.builds(
     outbounds=st.dictionaries(st.sampled_from([20000, 20001, 20002]), SERVICES, max_size=3),
     connected=st.booleans(),
 )
-RESOURCES = st.one_of(
-    DATAPLANES,
-    DATAPLANES,
-    DATAPLANES,
-    st.builds(world.mesh, MESHES, mode=st.sampled_from(["", "STRICT", "PERMISSIVE"]), backend=BACKENDS),
-    st.builds(world.ca, st.sampled_from([b"root", b"root 2"]), mesh=MESHES, backend=BACKENDS),
-    st.builds(
-        world.insight,
-        NAMES,
-        st.sampled_from(["", "ca-1", "ca-1", "ca-2"]),
-        mesh=MESHES,
-        regenerations=st.integers(0, 2),
-    ),
-    st.builds(
-        world.traffic_permission,
-        st.sampled_from(["p1", "p2"]),
-        SERVICES,
-        st.one_of(SERVICES, st.just("*")),
-        mesh=MESHES,
-    ),
+MESH_RESOURCES = st.builds(world.mesh, MESHES, mode=MODES, backend=BACKENDS)
+INSIGHTS = st.builds(
+    world.insight,
+    NAMES,
+    st.sampled_from(["", "ca-1", "ca-1", "ca-1", "ca-2"]),
+    mesh=MESHES,
+    regenerations=st.integers(0, 2),
+)
+CAS = st.builds(world.ca, st.sampled_from([b"root", b"root", b"root 2"]), mesh=MESHES, backend=BACKENDS)
+PERMISSIONS = st.builds(
+    world.traffic_permission,
+    st.sampled_from(["p1", "p2"]),
+    SERVICES,
+    st.one_of(SERVICES, st.just("*")),
+    mesh=MESHES,
+)
+UNRELATED = st.one_of(
     st.builds(world.secret, st.just("unrelated"), st.binary(max_size=1), mesh=MESHES),
     st.just(Resource(ResourceKey("ServiceInsight", "default", "all-services-default"), ServiceInsight())),
+)
+RESOURCES = st.one_of(
+    DATAPLANES, DATAPLANES, DATAPLANES, INSIGHTS, INSIGHTS, MESH_RESOURCES, CAS, PERMISSIONS, UNRELATED
 )
 
 
@@ -70,9 +72,25 @@ class Changes(RuleBasedStateMachine):
         self.issued: dict[ResourceKey, IdentityRequest] = {}
         self.serial = 0
 
+    @initialize(mode=MODES, dataplanes=st.lists(DATAPLANES, min_size=2, max_size=4))
+    def start(self, mode: str, dataplanes: list[Resource]) -> None:
+        first = [world.mesh(mode=mode), world.ca(), *dataplanes]
+        for resource in first:
+            self.writer.put(resource)
+        for resource in self.writer.resources.values():
+            self.hub.load([resource])
+            self.model.apply([Change(Operation.CREATE, resource.key, None, resource)])
+        for name in ("d1", "d2", "d3"):
+            self.connect(name, "default")
+
     @rule(writes=st.lists(RESOURCES, min_size=1, max_size=3))
     def put(self, writes: list[Resource]) -> None:
         self._apply([self.writer.put(resource) for resource in writes])
+
+    @rule(insights=st.sets(NAMES, min_size=1), backend=BACKENDS)
+    def certify(self, insights: set[str], backend: str) -> None:
+        """Proxies report certificates; random insights alone seldom make a service TLS-ready."""
+        self.put([world.insight(name, backend) for name in sorted(insights)])
 
     @rule(data=st.data(), then=st.none() | RESOURCES)
     def delete(self, data: st.DataObject, then: Resource | None) -> None:
@@ -91,6 +109,7 @@ class Changes(RuleBasedStateMachine):
         self.connected.add(proxy)
         self.issued.pop(proxy, None)
 
+    @precondition(lambda self: len(self.connected) > 1)
     @rule(name=NAMES, mesh=MESHES)
     def disconnect(self, name: str, mesh: str) -> None:
         proxy = world.key(name, mesh)
@@ -162,4 +181,4 @@ def _difference(
 
 
 TestChanges = Changes.TestCase
-TestChanges.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestChanges.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

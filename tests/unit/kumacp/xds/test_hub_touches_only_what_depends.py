@@ -325,3 +325,33 @@ def test_the_count_of_woken_proxies() -> None:
     before = made.hub.counters.woken
     made.put(backend("b2", "10.0.1.2"))
     assert made.hub.counters.woken == before + 2
+
+
+def test_inputs_that_build_the_same_resource_touch_nobody() -> None:
+    def constant(input_: UnitInput) -> XdsResource:
+        return XdsResource(input_.type_url, input_.name, "1", b"")
+
+    hub = Hub("east", constant, world.permission)
+    hub.load([web(), backend()])
+    hub.connect(WEB, world.METADATA)
+    writer = world.Writer()
+    assert hub.apply([writer.put(backend("b2", "10.0.1.2"))]) == {}
+
+
+def test_certificates_are_issued_anew_when_mtls_was_off() -> None:
+    made = site(world.ca())
+    made.put(world.mesh(mode="STRICT"))
+    made.issue()
+    made.put(world.mesh())
+    made.put(world.mesh(mode="STRICT"))
+    assert "identity_cert:secret:default" not in made.hub.desired(WEB)[SECRET]
+    assert len(made.hub.identity_requests()) == 1
+
+
+def test_a_proxy_that_comes_back_finds_services_as_they_are_now() -> None:
+    made = Site(web(), world.mesh(), world.ca())
+    made.hub.connect(WEB, world.METADATA)
+    made.delete(WEB)
+    made.put(world.mesh(mode="STRICT"))
+    assert made.put(web())[WEB][CLUSTER] == {"backend"}
+    assert "tls=True" in made.body(CLUSTER, "backend")

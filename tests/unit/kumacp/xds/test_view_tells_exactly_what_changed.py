@@ -223,3 +223,9 @@ def test_permissions_are_told_and_sorted_by_name() -> None:
     assert delta == MeshDelta(permissions=True)
     assert [resource.name for resource in mesh.view.mesh("default").traffic_permissions] == ["a", "b"]
     assert mesh.view.mesh("default").mesh_traffic_permissions == ()
+
+
+def test_labels_of_a_dataplane_count_as_they_select_policies() -> None:
+    mesh = Mesh(backend())
+    labelled = Resource(backend().key, backend().spec, {"team": "a"})
+    assert mesh.put(labelled) == MeshDelta(dataplanes=frozenset({"b1"}))

@@ -244,8 +244,9 @@ def test_valid_dataplanes_pass(body: dict[str, Any]) -> None:
                 ("networking.transparentProxying.reachableBackends.refs[0].kind", KINDS),
                 (
                     "networking.transparentProxying.reachableBackends.refs[0].name",
-                    "invalid characters. A lowercase RFC 1123 subdomain must consist of lower case alphanumeric"
-                    " characters, '-' or '.', and must start and end with an alphanumeric character",
+                    "invalid characters. A lowercase RFC 1123 subdomain must consist of lower case"
+                    " alphanumeric characters, '-' or '.', and must start and end with an alphanumeric"
+                    " character",
                 ),
                 (
                     "networking.transparentProxying.reachableBackends.refs[1].name",

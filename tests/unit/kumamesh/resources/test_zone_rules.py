@@ -93,7 +93,7 @@ def test_valid_zone_proxies_pass(body: dict[str, Any]) -> None:
         ),
         (
             egress(port=1, advertisedPort=2),
-            [("networking.advertisedPort", 'unknown field; did you mean "port"?')],
+            [("networking.advertisedPort", "unknown field; known here: address, admin, port")],
         ),
     ],
 )

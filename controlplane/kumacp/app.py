@@ -1,0 +1,178 @@
+"""The composition root of `kuma-cp run`: makes every room, starts them in order, ends them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import tempfile
+import uuid
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from kumacp.api.application import InstanceFacts
+from kumacp.api.server import ApiServer
+from kumacp.bootstrap_driver import BootstrapDriver
+from kumacp.bootstrap_server import BootstrapServer
+from kumacp.defaults import ensure_defaults
+from kumacp.diagnostics_server import DiagnosticsServer
+from kumacp.dpserver.server import DpServer
+from kumacp.dpserver.tls_disk import CertificateFiles
+from kumacp.front.process import FrontProcess
+from kumacp.identity.admin_ca import ADMIN_CA_SECRET
+from kumacp.identity.server_cert_disk import ServerCertificate, ensure_server_certificate
+from kumacp.identity.signing_keys import KeyRing
+from kumacp.identity.signing_keys_disk import load_public_keys
+from kumacp.manager import ResourceManager
+from kumacp.metrics import Metrics
+from kumacp.mode import Role, role
+from kumacp.policy.permission import inbound_rbac
+from kumacp.settings import CpSettings
+from kumacp.store.api import Store
+from kumacp.store.memory import MemoryStore
+from kumacp.store.sqlite import SqliteStore
+from kumacp.xds.build import build
+from kumacp.xds.hub import Hub
+from kumamesh import logs
+from kumamesh.errors import UserError
+from kumamesh.resource import ResourceKey
+from kumamesh.settings import Resolved
+from kumamesh.version import VERSION
+
+DATABASE = "kuma-cp.db"
+DP_SERVER_INTERFACE = "0.0.0.0"
+STOP_GRACE_S = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+def start(resolved: Resolved[CpSettings]) -> None:
+    """Run until SIGTERM or SIGINT; UserError when it cannot start or a part of it ends by itself."""
+    settings = resolved.settings
+    checked = role(settings)
+    logs.configure(settings.log_level, settings.log_format)
+    for notice in (*resolved.warnings, *checked.notices):
+        _log.warning("%s", notice)
+    asyncio.run(_run(settings, checked))
+
+
+async def _run(settings: CpSettings, checked: Role) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        plane = await _ControlPlane.start(settings, checked, stack)
+        await plane.serve(stopping)
+
+
+class _ControlPlane:
+    """The parts that run side by side."""
+
+    def __init__(
+        self,
+        dp_server: DpServer,
+        front: FrontProcess,
+        bootstrap: BootstrapServer,
+        diagnostics: DiagnosticsServer,
+    ) -> None:
+        self._dp_server = dp_server
+        self._front = front
+        self._bootstrap = bootstrap
+        self._diagnostics = diagnostics
+
+    @classmethod
+    async def start(cls, settings: CpSettings, checked: Role, stack: AsyncExitStack) -> _ControlPlane:
+        """Everything listening; `stack` ends what was started, also when a later part cannot start."""
+        general = ensure_server_certificate(settings.work_dir, settings.tls_cert_file, settings.tls_key_file)
+        dp_certificate = _dp_server_certificate(settings, general)
+        static_keys = load_public_keys(settings.dp_token_public_keys)
+        metrics = Metrics()
+        diagnostics = DiagnosticsServer(settings, metrics)
+        await diagnostics.start()
+        stack.push_async_callback(diagnostics.stop)
+
+        store = await _open_store(settings)
+        stack.push_async_callback(store.close)
+        manager = ResourceManager(store, settings)
+        await ensure_defaults(store, manager, settings)
+
+        hub = Hub(checked.zone, build, inbound_rbac)
+        files = CertificateFiles(dp_certificate.cert_path, dp_certificate.key_path)
+        instance = str(uuid.uuid4())
+        dp_server = DpServer(
+            settings,
+            store,
+            manager,
+            hub,
+            certificate=files,
+            static_dataplane_keys=static_keys,
+            instance_id=instance,
+        )
+        metrics.expose_dp_server(dp_server.stats)
+        metrics.expose_hub(hub)
+        driver = BootstrapDriver(settings, store, dp_certificate.cert_pem, lambda: dp_server.keys)
+        bootstrap = BootstrapServer(driver.answer, dp_certificate.cert_path, dp_certificate.key_path)
+        # Of this user alone; the path of a Unix socket must be short, so not under the work dir.
+        sockets = stack.enter_context(tempfile.TemporaryDirectory(prefix="kuma-cp-"))
+        grpc_socket = Path(sockets) / "grpc.sock"
+        front = FrontProcess.start(DP_SERVER_INTERFACE, settings.dp_server_port, grpc_socket, bootstrap.take)
+        stack.push_async_callback(front.stop)
+        await dp_server.start(f"unix:{grpc_socket}")
+
+        facts = InstanceFacts(socket.gethostname(), instance, await _cluster_id(store))
+        api = ApiServer(
+            settings,
+            store,
+            manager,
+            lambda: _stored_keys(store),
+            facts,
+            certificate=(general.cert_path, general.key_path),
+        )
+        metrics.expose("kuma_cp_api_requests", lambda: api.requests)
+        await api.start()
+        stack.push_async_callback(api.stop)
+        return cls(dp_server, front, bootstrap, diagnostics)
+
+    async def serve(self, stopping: asyncio.Event) -> None:
+        """Until `stopping`; UserError when a part ends by itself."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                bootstrap = group.create_task(self._bootstrap.run())
+                watch = group.create_task(self._front.wait())
+                group.create_task(self._dp_server.run())
+                self._diagnostics.ready = True
+                _log.info("kuma-cp is ready", extra={"version": VERSION, "dp_server_port": self._front.port})
+                await stopping.wait()
+                _log.info("kuma-cp is stopping; proxies keep what they have")
+                self._diagnostics.ready = False
+                await self._dp_server.stop(STOP_GRACE_S)
+                bootstrap.cancel()
+                watch.cancel()
+        except* UserError as group_of_one:
+            raise group_of_one.exceptions[0] from None
+
+
+def _dp_server_certificate(settings: CpSettings, general: ServerCertificate) -> ServerCertificate:
+    if settings.dp_server_tls_cert_file is None and settings.dp_server_tls_key_file is None:
+        return general
+    return ensure_server_certificate(
+        settings.work_dir, settings.dp_server_tls_cert_file, settings.dp_server_tls_key_file
+    )
+
+
+async def _open_store(settings: CpSettings) -> Store:
+    if settings.store_type == "memory":
+        return MemoryStore()
+    return await SqliteStore.open(settings.work_dir.expanduser() / DATABASE)
+
+
+async def _cluster_id(store: Store) -> str:
+    """The same for every control plane on this store, also after a restart: derived from what only it has."""
+    secret = await store.get(ResourceKey("GlobalSecret", "", ADMIN_CA_SECRET))
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, secret.creation_time.isoformat()))
+
+
+async def _stored_keys(store: Store) -> KeyRing:
+    """Read anew, so that a key made by the request before is known."""
+    return KeyRing([*await store.list("Secret"), *await store.list("GlobalSecret")])

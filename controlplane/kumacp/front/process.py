@@ -1,0 +1,147 @@
+"""The parent's side of the front: binds the port, starts the process, takes over HTTP, notices death."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from kumacp.front.os_process import raise_file_limit
+from kumamesh.errors import UserError
+from kumamesh.names import format_address
+
+BACKLOG = 4_096
+"""Proxies come back all at once when a control plane restarts; the kernel cuts it to net.core.somaxconn."""
+STOP_S = 5.0
+"""How long the process may take to end after it was told."""
+PORT_VARIABLE = "KUMA_DP_SERVER_PORT"
+
+Handover = Callable[[socket.socket], None]
+"""Takes over an accepted, untouched, non-blocking TCP socket of a client that speaks HTTP over TLS."""
+
+
+class FrontProcess:
+    """Made by `start` on the main thread: the process is killed when the thread that made it ends."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], control: socket.socket, port: int, http_handover: Handover
+    ) -> None:
+        self.port = port
+        self._process = process
+        self._control = control
+        self._http_handover = http_handover
+        self._stopping = False
+        self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(control, self._receive)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @classmethod
+    def start(
+        cls, listen_address: str, port: int, grpc_socket_path: str | Path, http_handover: Handover
+    ) -> FrontProcess:
+        """Listen and start the process; clients may connect from now on, port 0 takes a free one. Raises
+        UserError when the port cannot be had."""
+        raise_file_limit()  # the gRPC server holds the other end of every splice
+        listener = listen(listen_address, port)
+        control, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        control.setblocking(False)
+        try:
+            process = _spawn(listener, remote, str(grpc_socket_path))
+            return cls(process, control, listener.getsockname()[1], http_handover)
+        finally:
+            listener.close()
+            remote.close()
+
+    async def wait(self) -> None:
+        """Until `stop`; raises UserError when the process has ended by itself."""
+        code = await asyncio.shield(self._ended)
+        if not self._stopping:
+            raise UserError(
+                f"the process in front of port {self.port} has ended ({_reason(code)}); no proxy can connect"
+                " any more: restart kuma-cp"
+            )
+
+    async def stop(self) -> None:
+        """Stop listening, let the last bytes out, end the process."""
+        self._stopping = True
+        if not self._ended.done():
+            self._control.shutdown(socket.SHUT_WR)
+        try:
+            async with asyncio.timeout(STOP_S):
+                await asyncio.shield(self._ended)
+        except TimeoutError:
+            self._process.kill()
+            await self._ended
+
+    def _receive(self) -> None:
+        while True:
+            try:
+                message, files, _, _ = socket.recv_fds(self._control, 64, 16, socket.MSG_CMSG_CLOEXEC)
+            except BlockingIOError:
+                return
+            except OSError:
+                message, files = b"", []
+            if not message:
+                self._end()
+                return
+            for file in files:
+                client = socket.socket(fileno=file)
+                client.setblocking(False)
+                self._http_handover(client)
+
+    def _end(self) -> None:
+        """The process has closed its end, as its last act or by its death."""
+        asyncio.get_running_loop().remove_reader(self._control)
+        self._control.close()
+        try:
+            code = self._process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self._ended.set_result(code)
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """A listening TCP socket; `::` listens for IPv4 too. Raises UserError."""
+    if not 0 <= port <= 65_535:
+        raise _cannot_listen(address, port, "ports end at 65535", f"set {PORT_VARIABLE}")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.create_server(
+            (address, port), family=family, backlog=BACKLOG, dualstack_ipv6=address == "::"
+        )
+    except OSError as error:
+        # create_server puts a text of its own around the kernel's.
+        kernels = error.errno is not None and error.errno > 0
+        reason = os.strerror(error.errno) if kernels else str(error.strerror)
+        stop = "stop the other program or " if error.errno == errno.EADDRINUSE else ""
+        raise _cannot_listen(address, port, reason.lower(), f"{stop}set {PORT_VARIABLE}") from None
+
+
+def _cannot_listen(address: str, port: int, reason: str, remedy: str) -> UserError:
+    return UserError(f"cannot listen on {format_address(address, port)}: {reason}; {remedy}")
+
+
+def _spawn(listener: socket.socket, remote: socket.socket, grpc_path: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-P", "-m", "kumacp.front.worker"]
+    command += ["--listen-fd", str(listener.fileno()), "--control-fd", str(remote.fileno())]
+    command += ["--grpc-path", grpc_path, "--parent", str(os.getpid())]
+    return subprocess.Popen(
+        command,
+        pass_fds=(listener.fileno(), remote.fileno()),
+        stdin=subprocess.DEVNULL,
+        # glibc gives every thread an arena of its own; one loop needs no more than two.
+        env={**os.environ, "MALLOC_ARENA_MAX": "2"},
+    )
+
+
+def _reason(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

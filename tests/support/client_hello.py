@@ -1,0 +1,29 @@
+"""Genuine ClientHello bytes, made by OpenSSL, and ways to cut them."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+
+
+def client_hello(alpn: Sequence[str] = (), *, server_name: str = "localhost") -> bytes:
+    """What a TLS client that offers these protocols sends first: one record."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname=server_name)
+    try:
+        client.do_handshake()
+    except ssl.SSLWantReadError:
+        return outgoing.read()
+    raise AssertionError("a handshake cannot end without a server")
+
+
+def in_records(hello: bytes, size: int) -> bytes:
+    """The same handshake message in records of at most `size` bytes."""
+    message = hello[5:]
+    parts = [message[start : start + size] for start in range(0, len(message), size)]
+    return b"".join(hello[:3] + len(part).to_bytes(2, "big") + part for part in parts)

@@ -1,0 +1,122 @@
+"""A REST API on free loopback ports, and kumactl as a process against it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from kumacp.api.application import InstanceFacts
+from kumacp.api.server import ApiServer
+from kumacp.defaults import ensure_defaults
+from kumacp.identity.server_cert_disk import ensure_server_certificate
+from kumacp.identity.signing_keys import KeyRing
+from kumacp.manager import ResourceManager
+from kumacp.settings import CpSettings
+from kumacp.store.memory import MemoryStore
+from kumamesh.resource import Resource
+from kumamesh.resources.registry import TYPES
+
+LOOPBACK = CpSettings(
+    api_http_interface="127.0.0.1",
+    api_http_port=0,
+    api_https_interface="127.0.0.1",
+    api_https_port=0,
+    diagnostics_interface="127.0.0.1",
+    diagnostics_port=0,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunningApi:
+    """A started server with what lies behind it."""
+
+    server: ApiServer
+    store: MemoryStore
+    manager: ResourceManager
+    certificate: Path
+
+    @property
+    def http_url(self) -> str:
+        return f"http://localhost:{self.server.http_port}"
+
+    @property
+    def https_url(self) -> str:
+        return f"https://localhost:{self.server.https_port}"
+
+    async def key_ring(self) -> KeyRing:
+        return KeyRing([*await self.store.list("Secret"), *await self.store.list("GlobalSecret")])
+
+
+_FIRST_START: list[Resource] = []
+
+
+async def _first_start() -> list[Resource]:
+    """What a first start makes; made once, because RSA keys take their time."""
+    if not _FIRST_START:
+        store = MemoryStore()
+        await ensure_defaults(store, ResourceManager(store, LOOPBACK), LOOPBACK)
+        for type_ in TYPES:
+            _FIRST_START.extend(await store.list(type_))
+        await store.close()
+    return _FIRST_START
+
+
+@contextlib.asynccontextmanager
+async def running_api(work_dir: Path, **overrides: Any) -> AsyncIterator[RunningApi]:
+    """With the resources of a first start."""
+    settings = dataclasses.replace(LOOPBACK, work_dir=work_dir, **overrides)
+    store = MemoryStore()
+    manager = ResourceManager(store, settings)
+    await store.create_all(await _first_start())
+    certificate = ensure_server_certificate(work_dir, None, None)
+
+    async def key_rings() -> KeyRing:
+        return await api.key_ring()
+
+    facts = InstanceFacts(hostname="host-1", instance_id="instance-1", cluster_id="cluster-1")
+    paths = (certificate.cert_path, certificate.key_path)
+    server = ApiServer(settings, store, manager, key_rings, facts, certificate=paths)
+    api = RunningApi(server, store, manager, certificate.cert_path)
+    await server.start()
+    try:
+        yield api
+    finally:
+        await server.stop()
+        await store.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a program ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Kumactl:
+    """Runs kumactl with a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    async def __call__(self, *args: str, stdin: str = "") -> Outcome:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "kumactl",
+            *args,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "HOME": str(self.home), "COLUMNS": "200"},
+        )
+        out, err = await process.communicate(stdin.encode())
+        assert process.returncode is not None
+        return Outcome(process.returncode, out.decode(), err.decode())
