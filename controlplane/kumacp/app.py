@@ -118,8 +118,6 @@ class _ControlPlane:
         grpc_socket = Path(sockets) / "grpc.sock"
         front = FrontProcess.start(DP_SERVER_INTERFACE, settings.dp_server_port, grpc_socket, bootstrap.take)
         stack.push_async_callback(front.stop)
-        await dp_server.start(f"unix:{grpc_socket}")
-
         facts = InstanceFacts(socket.gethostname(), instance, await _cluster_id(store))
         api = ApiServer(
             settings,
@@ -132,6 +130,8 @@ class _ControlPlane:
         metrics.expose("kuma_cp_api_requests", lambda: api.requests)
         await api.start()
         stack.push_async_callback(api.stop)
+        # Last, because a gRPC server that was started must be stopped in a way of its own: see `serve`.
+        await dp_server.start(f"unix:{grpc_socket}")
         return cls(dp_server, front, bootstrap, diagnostics)
 
     async def serve(self, stopping: asyncio.Event) -> None:

@@ -17,6 +17,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from kumacp.dpserver.stats import DpServerStats
+from kumacp.xds.hub import Counters
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -30,12 +31,11 @@ class Histogram(Protocol):
     sum: float
 
 
-class HubCounters(Protocol):
-    """What the xDS hub counts."""
+class CountingHub(Protocol):
+    """The xDS hub."""
 
-    built: int
-    reused: int
-    woken: int
+    @property
+    def counters(self) -> Counters: ...
 
 
 Value = float | Mapping[str, float] | Histogram
@@ -64,6 +64,7 @@ METRICS = (
     MetricSpec("kuma_cp_xds_change_to_ack_seconds", "From a change to the acceptance by a proxy"),
     MetricSpec("kuma_cp_xds_units_built", "Shared xDS resources built and serialised"),
     MetricSpec("kuma_cp_xds_units_reused", "Shared xDS resources handed to a further proxy"),
+    MetricSpec("kuma_cp_xds_units_held", "Shared xDS resources in memory", counter=False),
     MetricSpec("kuma_cp_xds_proxies_woken", "Proxies told that something of theirs changed"),
     MetricSpec("kuma_cp_store_writes", "Committed writes", label="operation"),
     MetricSpec("kuma_cp_certificates_issued", "Workload certificates issued"),
@@ -111,11 +112,12 @@ class Metrics:
         for name, read in reads.items():
             self.expose(name, read)
 
-    def expose_hub(self, hub: HubCounters) -> None:
+    def expose_hub(self, hub: CountingHub) -> None:
         """Everything that the xDS hub counts."""
-        self.expose("kuma_cp_xds_units_built", lambda: hub.built)
-        self.expose("kuma_cp_xds_units_reused", lambda: hub.reused)
-        self.expose("kuma_cp_xds_proxies_woken", lambda: hub.woken)
+        self.expose("kuma_cp_xds_units_built", lambda: hub.counters.built)
+        self.expose("kuma_cp_xds_units_reused", lambda: hub.counters.reused)
+        self.expose("kuma_cp_xds_units_held", lambda: hub.counters.held)
+        self.expose("kuma_cp_xds_proxies_woken", lambda: hub.counters.woken)
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""

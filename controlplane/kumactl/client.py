@@ -5,26 +5,19 @@ from __future__ import annotations
 import json
 import ssl
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import urllib3
 
 from kumactl.configuration import ControlPlane
 from kumactl.failure import refusal
+from kumactl.urls import Query, with_query
 from kumamesh.errors import UserError
 from kumamesh.version import PRODUCT
 
 JSON_TYPE = "application/json"
 PAGE_SIZE = 1000
-
-Query = Sequence[tuple[str, str]]
-
-
-def path_of(*segments: str) -> str:
-    """A path whose segments may hold any character."""
-    return "/" + "/".join(quote(segment, safe="") for segment in segments)
 
 
 class Client:
@@ -36,6 +29,10 @@ class Client:
         self._pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(total=timeout_s or None), retries=False, **_tls(control_plane)
         )
+
+    def close(self) -> None:
+        """Close the connections that are kept for further requests."""
+        self._pool.clear()
 
     def get(self, path: str, query: Query = ()) -> Any:
         """The document at a path."""
@@ -76,7 +73,7 @@ class Client:
     ) -> urllib3.BaseHTTPResponse:
         body = None if document is None else json.dumps(document).encode()
         headers = {**self._headers, "Content-Type": JSON_TYPE} if body is not None else self._headers
-        url = self._url + path + (f"?{urlencode(query)}" if query else "")
+        url = self._url + with_query(path, query)
         try:
             with warnings.catch_warnings():
                 # Asked for with --skip-verify: urllib3 need not say so at every request.

@@ -8,7 +8,7 @@ from typing import Any
 
 from kumactl import table
 from kumactl.ages import age, moment
-from kumactl.resource_tables import inbound_tags
+from kumactl.tags import inbound_tags
 
 Item = Mapping[str, Any]
 

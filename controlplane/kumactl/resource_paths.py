@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kumactl.client import path_of
+from kumactl.urls import path_of
 from kumamesh.errors import UserError
 from kumamesh.resource import ResourceKey
 from kumamesh.resources.registry import TYPES, ResourceType

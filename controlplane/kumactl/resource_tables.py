@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from kumactl import table
 from kumactl.ages import age
+from kumactl.tags import inbound_tags
 from kumamesh.resources.registry import ResourceType
 
 Item = Mapping[str, Any]
@@ -26,16 +27,6 @@ def resource_table(type_: ResourceType, items: list[Item], following: str | None
     if offset:
         text += f"\n\nRerun command with --offset={offset[0]} argument to retrieve more resources"
     return text
-
-
-def inbound_tags(networking: Mapping[str, Any]) -> str:
-    """`k=v1,v2 k2=v3` over all inbounds and the gateway."""
-    holders = [*networking.get("inbound", ()), networking.get("gateway") or {}]
-    values: dict[str, set[str]] = {}
-    for holder in holders:
-        for tag, value in (holder.get("tags") or {}).items():
-            values.setdefault(tag, set()).add(value)
-    return " ".join(f"{tag}={','.join(sorted(found))}" for tag, found in sorted(values.items()))
 
 
 def _networking(item: Item) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from kumamesh.durations import parse_duration
 from kumamesh.errors import UserError
 from kumamesh.settings import suggestion
 
-DEFAULT_TIMEOUT = "60s"
+DEFAULT_TIMEOUT_S = 60.0
 _META = "kumactl."
 
 P = ParamSpec("P")
@@ -65,7 +65,7 @@ def global_options() -> list[click.Parameter]:
         flag(
             "--api-timeout",
             type=Duration(),
-            help=f"Time for a request to the control plane; 0 is no limit (default {DEFAULT_TIMEOUT})",
+            help=f"Time for a request to the control plane; 0 is no limit (default {DEFAULT_TIMEOUT_S:.0f}s)",
         ),
         flag("--log-level", type=click.Choice(tuple(logs.LEVELS)), help="How much is logged (default off)"),
     ]
@@ -125,10 +125,11 @@ class Session:
         )
         return self.client_of(self.configuration)
 
-    def client_of(self, configuration: Configuration) -> Client:
-        """A client of the active control plane of the configuration."""
-        timeout_s = self._flag("api_timeout", parse_duration(DEFAULT_TIMEOUT))
-        return Client(configuration.control_plane(), timeout_s)
+    def client_of(self, configuration: Configuration, timeout_s: float = DEFAULT_TIMEOUT_S) -> Client:
+        """A client of the active control plane of the configuration; a flag wins over the timeout."""
+        client = Client(configuration.control_plane(), self._flag("api_timeout", timeout_s))
+        click.get_current_context().call_on_close(client.close)
+        return client
 
     def save(self, configuration: Configuration) -> None:
         if self._flag("no_config", False):

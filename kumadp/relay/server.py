@@ -118,19 +118,17 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         return grpc.stream_stream_rpc_method_handler(handle)
 
     async def _handle(self, method: str, context: Any) -> None:
-        if not self._leaving.is_set():
-            ending = await self._relay(method, context)
-            self._report(method, ending)
-            with contextlib.suppress(TimeoutError):
-                hold = self._holds.after(ending, random.random())  # noqa: S311
-                await asyncio.wait_for(self._leaving.wait(), hold)
-            if not self._leaving.is_set():
-                if not ending.clean:
-                    await context.abort(getattr(grpc.StatusCode, ending.code), ending.details)
-                return
-        # While stopping, Envoy keeps its stream and with it its peace: reconnecting would be noise.
-        while await context.read() is not grpc.aio.EOF:
-            pass
+        if self._leaving.is_set():
+            while await context.read() is not grpc.aio.EOF:
+                pass
+            return
+        ending = await self._relay(method, context)
+        self._report(method, ending)
+        with contextlib.suppress(TimeoutError):
+            hold = self._holds.after(ending, random.random())  # noqa: S311
+            await asyncio.wait_for(self._leaving.wait(), hold)
+        if not ending.clean:
+            await context.abort(getattr(grpc.StatusCode, ending.code), ending.details)
 
     async def _relay(self, method: str, context: Any) -> Ending:
         tap = self._watch.tap(method)

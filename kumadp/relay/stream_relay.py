@@ -18,7 +18,7 @@ import grpc.aio
 
 from kumadp.relay.backlog import Backlog, BacklogFull
 from kumadp.relay.ending import Ending
-from kumadp.relay.upstream_client import UpstreamStream
+from kumadp.relay.upstream_client import UpstreamStream, write
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +50,14 @@ class StreamRelay:
         """Until the first terminal event; the upstream call is over afterwards, whatever happened."""
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(work()) for work in (self._read_down, self._write_up, self._read_up)
-                ]
+                from_envoy = group.create_task(self._read_down())
+                others = [group.create_task(work()) for work in (self._write_up, self._read_up)]
                 ending = await self._end_seen()
-                for task in tasks:
+                for task in others:
                     task.cancel()
+                # While stopping, Envoy keeps its stream and with it its peace: reconnecting would be noise.
+                if not self._leaving:
+                    from_envoy.cancel()
             return ending
         finally:
             await self._upstream.close()
@@ -112,11 +114,11 @@ class StreamRelay:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._backlog:
-                    await call.write(self._backlog.get())
+                    await write(call, self._backlog.get())
                 if self._leaving:
                     await call.done_writing()
                     return
-        except (grpc.RpcError, asyncio.InvalidStateError):
+        except (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError):
             return  # the call is over; the reader finds out how it ended
 
     async def _read_up(self) -> None:

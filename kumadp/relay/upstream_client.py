@@ -36,6 +36,13 @@ def target_of(upstream: Upstream) -> str:
     return format_address(upstream.host, upstream.port)
 
 
+async def write(call: Any, raw: bytes) -> None:
+    """Send one request. grpc.aio's own `write` replaces the status of a call that the server is just ending
+    by INTERNAL, so that a refusal would lose its reason; this leaves the status as the server sent it."""
+    await call.wait_for_connection()
+    await call._cython_call.send_serialized_message(raw)
+
+
 class UpstreamStream:
     """One call on a connection of its own."""
 

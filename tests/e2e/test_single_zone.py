@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 import socket
 import ssl
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pytest
 
+from kumacp.identity.ca import CertificateAuthority, issue_identity
+from kumacp.xds.model import IdentityRequest
+from kumamesh.resource import ResourceKey
 from lab import ControlPlane, Lab, Sidecar, dataplane, eventually, free_port, http, mesh
 from pair import start_pair
 
@@ -46,15 +51,45 @@ def test_two_meshes_with_the_same_service_stay_apart(mesh_lab: Lab) -> None:
         assert answers == {f'{{"name": "backend-of-{name}"'.encode()}
     roots = {_root(sidecars[name][0]) for name in ("m1", "m2")}
     assert len(roots) == 2
-    # A certificate of m1 is no key to m2: web of m1 is pointed at the inbound of m2.
-    inbound = sidecars["m2"][1]["networking"]["inbound"][0]
-    foreign = dataplane("foreign", "backend", app_port=inbound["servicePort"], mesh="m1")
-    foreign["networking"]["inbound"][0]["port"] = inbound["port"]
-    plane.delete("/meshes/m1/dataplanes/backend-1")
-    plane.put(foreign)
-    url = f"http://127.0.0.1:{ports['m1']}/"
-    eventually(lambda: http("GET", url)[0] == 503, "the handshake between meshes to fail")
-    assert sidecars["m2"][0].stat(f"listener.127.0.0.1_{inbound['port']}.ssl.fail_verify_error") > 0
+    # A certificate of m1, even one for its service backend, is no key to an inbound of m2.
+    inbound = sidecars["m2"][1]["networking"]["inbound"][0]["port"]
+    refused = f"listener.127.0.0.1_{inbound}.ssl.fail_verify_error"
+    assert sidecars["m2"][0].stat(refused) == 0
+    certificate = _certificate_of(plane, "m1", mesh_lab.folder)
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        _handshake(inbound, certificate)
+    eventually(lambda: sidecars["m2"][0].stat(refused) == 1, "the refusal to be counted")
+
+
+def _certificate_of(plane: ControlPlane, name: str, folder: Path) -> Path:
+    """PEM file with a certificate and key for the service backend, signed by the CA of the mesh."""
+    cert, key = (
+        base64.b64decode(plane.get(f"/meshes/{name}/secrets/{name}.ca-builtin-{part}-ca-1")["data"])
+        for part in ("cert", "key")
+    )
+    request = IdentityRequest(
+        ResourceKey("Dataplane", name, "x"), name, "ca-1", ("backend",), (), "", lifetime_s=3600
+    )
+    identity = issue_identity(CertificateAuthority(cert, key), request, now=datetime.now(UTC))
+    path = folder / f"{name}.pem"
+    path.write_bytes(identity.certificate + identity.private_key)
+    return path
+
+
+def _handshake(port: int, certificate: Path) -> None:
+    """TLS with this client certificate and no look at the server's; an error when the server refuses it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.load_cert_chain(certificate)
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as sock,
+        context.wrap_socket(sock, server_hostname="backend{mesh=m2}") as tls,
+    ):
+        # With TLS 1.3 the client learns of the refusal when it reads.
+        tls.sendall(b"GET / HTTP/1.1\r\nhost: backend\r\n\r\n")
+        if not tls.recv(1):
+            raise ConnectionError("closed without an answer")
 
 
 def _root(sidecar: Sidecar) -> bytes:
@@ -133,7 +168,7 @@ def test_inventory_of_services(mesh_lab: Lab) -> None:
         return next((item for item in items if item["name"] == "backend"), {})
 
     eventually(lambda: backend().get("issuedBackends") == {"ca-1": 1}, "the issued backend")
-    assert backend()["dataplanes"] == {"online": 1, "total": 1}
+    assert backend()["dataplanes"] == {"online": 1, "offline": 0, "total": 1}
     assert backend()["status"] == "online"
     table = _kumactl(pair.plane, "inspect", "services")
     assert re.search(r"^SERVICE\s+STATUS\s+DATAPLANES", table, re.M)

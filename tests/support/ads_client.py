@@ -63,7 +63,9 @@ class AdsClient:
         self._auto_ack = auto_ack
         self._asked: set[str] = set()
         self._changed = asyncio.Event()
+        self._writing = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
+        self.paused = False
         options = (*_CHANNEL_OPTIONS, *options)
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(target, options=options)
@@ -85,7 +87,8 @@ class AdsClient:
         await self.kill()
 
     def start_reading(self) -> None:
-        """A client that does not read is a paused one."""
+        """Begin, or go on if the client was paused before its first request."""
+        self.paused = False
         self._reader = asyncio.get_running_loop().create_task(self._read())
 
     async def ask(
@@ -107,9 +110,9 @@ class AdsClient:
             request.node.id = node_id or self.node_id
             request.node.metadata.update(self._metadata)
         self._asked.add(type_url)
-        if self._reader is None:
+        if self._reader is None and not self.paused:
             self.start_reading()
-        await self.call.write(request)
+        await self._write(request)
 
     async def ask_all(self) -> None:
         """Clusters and listeners whole, then the assignments and secrets that clusters name."""
@@ -129,7 +132,7 @@ class AdsClient:
         if error is not None:
             request.error_detail.code = 13
             request.error_detail.message = error
-        await self.call.write(request)
+        await self._write(request)
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Wait for a condition on what was received."""
@@ -153,8 +156,13 @@ class AdsClient:
         self.call.cancel()
         await self._channel.close()
         if self._reader is not None:
-            await asyncio.wait([self._reader])
-            self._reader = None
+            reader, self._reader = self._reader, None
+            await reader
+
+    async def _write(self, request: DeltaDiscoveryRequest) -> None:
+        # gRPC loses the second of two writes at once.
+        async with self._writing:
+            await self.call.write(request)
 
     async def _read(self) -> None:
         try:
@@ -164,7 +172,7 @@ class AdsClient:
                     await self.answer(response)
                 self._changed.set()
         except (grpc.aio.AioRpcError, asyncio.CancelledError, asyncio.InvalidStateError):
-            self._changed.set()
+            self._changed.set()  # the stream has ended, perhaps while an answer was on its way
 
     def _take(self, response: DeltaDiscoveryResponse) -> None:
         self.responses.append(response)

@@ -109,9 +109,9 @@ class Plane:
         metadata = options.pop("metadata", None) or node_metadata(resource)
         return AdsClient(self.target, node_id, metadata, tokens=tokens, **options)
 
-    async def connect(self, resource: dict[str, Any], **options: Any) -> AdsClient:
-        """A sidecar with a token of its own that has its clusters and listeners."""
-        client = self.client(resource, await self.token(resource["name"]), **options)
+    async def connect(self, resource: dict[str, Any], *tokens: str, **options: Any) -> AdsClient:
+        """A sidecar that has all its configuration, with a token of its own if none is given."""
+        client = self.client(resource, *(tokens or [await self.token(resource["name"])]), **options)
         await client.ask_all()
         return client
 

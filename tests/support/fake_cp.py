@@ -88,6 +88,8 @@ class Stream:
         """The next request, None at the client's clean end."""
         raw = await self.context.read()
         if raw is grpc.aio.EOF:
+            # A cancellation shows as this too, and cancels this task in a moment.
+            await asyncio.sleep(0.05)
             self.end = "half-closed"
             return None
         self.requests.append(raw)

@@ -1,15 +1,18 @@
-"""A REST API on free loopback ports, and kumactl as a process against it."""
+"""A REST API on free loopback ports, and kumactl to use it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import dataclasses
+import io
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from kumacp.api.application import InstanceFacts
 from kumacp.api.server import ApiServer
@@ -19,6 +22,7 @@ from kumacp.identity.signing_keys import KeyRing
 from kumacp.manager import ResourceManager
 from kumacp.settings import CpSettings
 from kumacp.store.memory import MemoryStore
+from kumactl.cli import run
 from kumamesh.resource import Resource
 from kumamesh.resources.registry import TYPES
 
@@ -101,12 +105,16 @@ class Outcome:
 
 
 class Kumactl:
-    """Runs kumactl with a home of its own."""
+    """Runs kumactl with a home of its own: in this process, which is fast, or as the program."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
 
     async def __call__(self, *args: str, stdin: str = "") -> Outcome:
+        """In a thread, so that a server of this process can answer."""
+        return await asyncio.to_thread(self._run, args, stdin)
+
+    async def program(self, *args: str, stdin: str = "") -> Outcome:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -115,8 +123,23 @@ class Kumactl:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "HOME": str(self.home), "COLUMNS": "200"},
+            env={**os.environ, "HOME": str(self.home)},
         )
         out, err = await process.communicate(stdin.encode())
         assert process.returncode is not None
         return Outcome(process.returncode, out.decode(), err.decode())
+
+    def _run(self, args: tuple[str, ...], stdin: str) -> Outcome:
+        out, err = io.StringIO(), io.StringIO()
+        logger = logging.getLogger()
+        handlers, level = logger.handlers[:], logger.level
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+            mock.patch.dict(os.environ, HOME=str(self.home)),
+        ):
+            code = run(list(args))
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+        return Outcome(code, out.getvalue(), err.getvalue())

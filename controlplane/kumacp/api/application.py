@@ -10,10 +10,9 @@ from kumacp.api.auth import User
 from kumacp.api.exchange import Answer, Request, json_answer, problem_answer, text_answer
 from kumacp.api.insights import InsightEndpoints
 from kumacp.api.problem import Problem
-from kumacp.api.resources import ResourceEndpoints
+from kumacp.api.resources import Manager, ResourceEndpoints
 from kumacp.api.routes import Kind, Route, match, near
 from kumacp.identity.signing_keys import KeyRing, SigningKeyNotFound, TokenKind
-from kumacp.manager import ResourceManager
 from kumacp.settings import CpSettings
 from kumacp.store.api import Store, StoreUnavailable
 from kumamesh import settings as settings_document
@@ -41,7 +40,7 @@ class Application:
         self,
         settings: CpSettings,
         store: Store,
-        manager: ResourceManager,
+        manager: Manager,
         key_rings: KeyRings,
         facts: InstanceFacts,
         *,

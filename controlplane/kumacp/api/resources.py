@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from kumacp.api import problem
 from kumacp.api.exchange import Answer, Request, json_answer
 from kumacp.api.listing import page_document, parse_filters, parse_page
 from kumacp.api.problem import Problem
 from kumacp.api.routes import Route
-from kumacp.manager import ResourceManager
 from kumacp.store.api import Conflict, NotFound, Store
 from kumamesh.resource import InvalidResource, Resource, ResourceKey
 from kumamesh.resources.registry import ResourceType
 from kumamesh.resources.rest import from_rest, to_rest
 
 
+class PutOutcome(Protocol):
+    """A finished write."""
+
+    @property
+    def created(self) -> bool: ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+
+class Manager(Protocol):
+    """Writes with all rules: kumacp.manager.ResourceManager."""
+
+    async def put(self, resource: Resource) -> PutOutcome:
+        """Raises InvalidResource, Conflict, NotFound."""
+
+    async def delete(self, key: ResourceKey) -> None:
+        """Raises InvalidResource, NotFound."""
+
+
 class ResourceEndpoints:
     """CRUD and lists of every type."""
 
-    def __init__(self, store: Store, manager: ResourceManager) -> None:
+    def __init__(self, store: Store, manager: Manager) -> None:
         self._store = store
         self._manager = manager
 

@@ -18,7 +18,7 @@ from kumacp.api.application import Application, InstanceFacts, KeyRings
 from kumacp.api.bind_server import bind
 from kumacp.api.exchange import MAX_BODY_BYTES, Answer, Request, problem_answer
 from kumacp.api.problem import Problem
-from kumacp.manager import ResourceManager
+from kumacp.api.resources import Manager
 from kumacp.settings import CpSettings
 from kumacp.store.api import Store
 from kumamesh.errors import UserError
@@ -37,7 +37,7 @@ class ApiServer:
         self,
         settings: CpSettings,
         store: Store,
-        manager: ResourceManager,
+        manager: Manager,
         key_rings: KeyRings,
         facts: InstanceFacts,
         *,

@@ -82,14 +82,16 @@ class ProxyStream:
         self._take(first)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read(context))
-            await self._write(context)
+            try:
+                await self._write(context)
+            except grpc.aio.BaseError:
+                return  # the connection is broken
             if self.refusal is not None:
                 await abort(context, self.refusal, self._stats)
-        if self.refusal is not None:
-            return
-        # A handler that is cancelled here leaves `ending` as it was.
-        await asyncio.sleep(_CANCELLATION_FOLLOWS_S)
-        self.ending = Ending.CLEAN
+        if self.refusal is None:
+            # A handler that is cancelled here leaves `ending` as it was.
+            await asyncio.sleep(_CANCELLATION_FOLLOWS_S)
+            self.ending = Ending.CLEAN
 
     async def _write(self, context: Any) -> None:
         assert self.session is not None
@@ -115,8 +117,8 @@ class ProxyStream:
                 self._wake.set()
         except Refused as refusal:
             self.end(refusal, Ending.LOST)
-        except (grpc.aio.AbortError, grpc.aio.UsageError):
-            return  # the writer has ended the stream
+        except grpc.aio.BaseError:
+            return  # the writer has ended the stream, or the connection is broken
         self._read_all = True
         self._wake.set()
 
@@ -153,8 +155,8 @@ async def abort(context: Any, refusal: Refused, stats: DpServerStats) -> None:
         stats.tokens_refused[refusal.fault] += 1
     try:
         await context.abort(grpc.StatusCode[refusal.status.value], refusal.message)
-    except grpc.aio.AbortError:
-        return
+    except grpc.aio.BaseError:
+        return  # told, or the proxy is gone already
 
 
 def _other_node(authenticated: str, received: str) -> Refused:

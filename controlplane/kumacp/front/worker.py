@@ -24,7 +24,7 @@ from kumacp.front.splice_relay import splice
 HANDSHAKE_LIMIT_S = 10.0
 """From accept to a route and a dialled gRPC server; a client sends its hello at once."""
 MAX_CONNECTIONS = 10_000
-"""Ten times the proxies that one control plane is built for; each costs two descriptors and about 10 KB here.
+"""Ten times the proxies that one control plane is built for; each costs two descriptors and 4 KB here.
 Further clients wait in the listen backlog."""
 ACCEPT_BATCH = 64
 """Connections accepted at a time, so that a storm of new ones does not hold up the old."""

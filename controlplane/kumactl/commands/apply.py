@@ -46,7 +46,7 @@ def command(session: Session, files: tuple[str, ...], variables: tuple[str, ...]
         for resource in _resources(text, values, session.mesh)
     ]
     if not resources:
-        raise UserError(f"there is no resource in {', '.join(files) or 'the input'}")
+        raise UserError(f"there is no resource in {', '.join(_shown(file) for file in files or (STDIN,))}")
     if dry_run:
         click.echo("---\n".join(dump_document(to_rest(resource)) for resource in resources), nl=False)
         return
@@ -54,9 +54,13 @@ def command(session: Session, files: tuple[str, ...], variables: tuple[str, ...]
         _apply(session, resource)
 
 
+def _shown(file: str) -> str:
+    return "stdin" if file == STDIN else file
+
+
 def _texts(file: str) -> Iterator[_Text]:
     if file == STDIN:
-        yield _Text("stdin", sys.stdin.read())
+        yield _Text(_shown(file), sys.stdin.read())
         return
     path = Path(file)
     paths = [path]

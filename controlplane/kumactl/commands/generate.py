@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
-from kumactl.client import path_of
 from kumactl.session import Duration, Group, Session, warn, with_session
+from kumactl.urls import path_of
 from kumamesh.durations import format_duration
 from kumamesh.errors import UserError
 from kumamesh.tokens import (

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from kumactl.client import Query, path_of
 from kumactl.inspection import dataplanes_table, meshes_table, services_table
 from kumactl.output import output_option, show
 from kumactl.session import Group, Session, with_session
+from kumactl.urls import Query, path_of
 from kumamesh.errors import UserError
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from kumactl.client import Client
 from kumactl.session import Command, Session, with_session
 from kumamesh import version as build
 from kumamesh.errors import UserError
@@ -23,7 +22,7 @@ def command(session: Session, detailed: bool) -> None:
     else:
         click.echo(f"Client: {build.PRODUCT} {build.BUILD.version}")
     try:
-        index = Client(session.configuration.control_plane(), SERVER_TIMEOUT_S).index()
+        index = session.client_of(session.configuration, SERVER_TIMEOUT_S).index()
     except UserError as error:
         click.echo(f"Server: {error}", err=True)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import grpc
 import pytest
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 
-from ads_client import CLUSTER, ENDPOINT, LISTENER, SECRET, AdsClient
+from ads_client import AdsClient
 from dp_plane import MTLS, dataplane, eventually, first_store, running
 from kumacp.dpserver.tls_disk import CertificateFiles
 from kumacp.identity.server_cert import create_server_certificate
@@ -19,6 +20,7 @@ from kumacp.store.memory import utc_now
 from kumamesh.names import builtin_ca_key_secret
 from kumamesh.resource import ResourceKey
 from kumamesh.resources.rest import from_rest
+from kumamesh.xds import CLUSTER, ENDPOINT, LISTENER, SECRET
 
 IDENTITY = "identity_cert:secret:default"
 CALLER = dataplane(outbounds={9000: "backend"})
@@ -33,13 +35,10 @@ async def test_an_endpoint_reaches_the_proxies_that_use_it(tmp_path: Path) -> No
         running(await first_store(), tmp_path) as plane,
         await plane.connect(CALLER) as caller,
     ):
-        before = caller.versions[ENDPOINT]["backend"]
+        assert not _endpoints(caller)
         async with await plane.connect(_backend(1)):
-            await caller.until(lambda: caller.versions[ENDPOINT]["backend"] != before)
-            assignment = ClusterLoadAssignment.FromString(caller.held[ENDPOINT]["backend"])
-            address = assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address
-            assert (address.address, address.port_value) == ("127.0.0.1", 10_001)
-        await caller.until(lambda: caller.versions[ENDPOINT]["backend"] == before)
+            await caller.until(lambda: _endpoints(caller) == [("127.0.0.1", 10_001)])
+        await caller.until(lambda: not _endpoints(caller))
         assert plane.server.stats.change_to_ack.count >= 1
 
 
@@ -59,6 +58,24 @@ async def test_a_returning_proxy_gets_differences_alone_even_of_another_control_
         await again.ask(LISTENER)
         await again.until(lambda: "gone" in _removed(again))
         assert not [item for item in again.responses if item.type_url == CLUSTER and item.resources]
+
+
+def _has(client: AdsClient, version: str) -> bool:
+    return client.versions[ENDPOINT]["backend"] == version
+
+
+def _endpoints(client: AdsClient) -> list[tuple[str, int]]:
+    assignment = ClusterLoadAssignment.FromString(client.held[ENDPOINT]["backend"])
+    addresses = [
+        endpoint.endpoint.address.socket_address
+        for locality in assignment.endpoints
+        for endpoint in locality.lb_endpoints
+    ]
+    return [(address.address, address.port_value) for address in addresses]
+
+
+def _count(client: AdsClient, count: int) -> bool:
+    return len(_endpoints(client)) == count
 
 
 def _removed(client: AdsClient) -> set[str]:
@@ -84,9 +101,11 @@ async def test_an_unrelated_write_wakes_no_stream_and_builds_nothing(tmp_path: P
 async def test_two_hundred_proxies_that_connect_at_once_are_all_served(tmp_path: Path) -> None:
     async with running(await first_store(), tmp_path) as plane:
         clients: list[AdsClient] = []
+        token = await plane.token()
 
         async def connect(number: int) -> None:
-            clients.append(await plane.connect(dataplane(f"web-{number}", outbounds={9000: "backend"})))
+            document = dataplane(f"web-{number}", outbounds={9000: "backend"})
+            clients.append(await plane.connect(document, token))
 
         async with asyncio.TaskGroup() as group:
             for number in range(200):
@@ -108,14 +127,13 @@ async def test_a_paused_client_delays_nobody_and_gets_the_latest_when_it_reads(t
         outbounds = {20_000 + number: f"s-{number}" for number in range(1500)} | {9000: "backend"}
         paused = plane.client(dataplane("slow-1", outbounds=outbounds), await plane.token("slow-1"))
         async with paused, await plane.connect(CALLER) as caller:
-            paused._reader = asyncio.current_task()  # type: ignore[assignment]  # does not read yet
+            paused.paused = True
             await paused.ask(CLUSTER)
             await paused.ask(LISTENER)
             await paused.ask(ENDPOINT, "backend")
             for number in range(20):
-                before = caller.versions[ENDPOINT]["backend"]
                 await plane.put(_backend(number))
-                await caller.until(lambda before=before: caller.versions[ENDPOINT]["backend"] != before)
+                await caller.until(partial(_count, caller, number + 1))
             paused.start_reading()
             latest = caller.versions[ENDPOINT]["backend"]
             await paused.until(lambda: paused.versions.get(ENDPOINT, {}).get("backend") == latest)

@@ -10,7 +10,6 @@ from pathlib import Path
 import grpc
 import pytest
 
-from ads_client import LISTENER
 from dp_plane import Plane, dataplane, eventually, first_store, running
 from kumacp.dpserver import lifecycle
 from kumacp.store.api import Store
@@ -19,6 +18,7 @@ from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.insight import DataplaneInsight, DiscoverySubscription
 from kumamesh.resources.rest import from_rest
 from kumamesh.settings import Seconds
+from kumamesh.xds import LISTENER
 
 NEVER_S = Seconds(3600.0)
 WEB_INSIGHT = ResourceKey("DataplaneInsight", "default", "web-1")
@@ -138,12 +138,11 @@ async def test_a_paused_client_is_deregistered_all_the_same(tmp_path: Path) -> N
         many = dataplane(outbounds={20_000 + number: f"s-{number}" for number in range(1500)})
         token = await plane.token("web-1", token_id="stolen")
         async with plane.client(many, token) as client:
-            client._reader = client._changed  # type: ignore[assignment]  # never reads
+            client.paused = True
             await client.ask()
             await eventually(plane.insight)
             await plane.revoke("stolen")
             await plane.gone()
-            client._reader = None
 
 
 async def test_shutdown_deregisters_nobody_and_says_so(tmp_path: Path) -> None:

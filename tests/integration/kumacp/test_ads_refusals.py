@@ -10,13 +10,14 @@ from typing import Any
 import grpc
 import pytest
 
-from ads_client import CLUSTER, node_metadata
+from ads_client import node_metadata
 from dp_plane import Plane, dataplane, first_store, running
 from kumacp.dpserver.lifecycle import SECOND_STREAM
 from kumacp.identity.signing_keys import KeyRing, TokenKind
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.secret import GlobalSecret
 from kumamesh.tokens import DataplaneClaims, SigningKey, generate_signing_key, issue
+from kumamesh.xds import CLUSTER
 
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 Tokens = Callable[[Plane], Awaitable[Sequence[str]]]

@@ -18,7 +18,7 @@ UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_le
 
 
 class Service(grpc.GenericRpcHandler):
-    """`/test/Echo` sends the request back, `/test/Peer` the client's address, `/test/Stream` every message."""
+    """`/test/Echo` sends the request back, `/test/Peer` the client's address, `/test/Stream` all it gets."""
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         match details.method:

@@ -12,11 +12,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 pytest.register_assert_rewrite("store_contract")
 
 from kumacp.store import commit_worker  # noqa: E402
 from kumacp.store.api import NotFound, StoreUnavailable  # noqa: E402
+from kumacp.store.schema import metadata  # noqa: E402
 from kumacp.store.sqlite import SqliteStore  # noqa: E402
 from kumamesh.errors import UserError  # noqa: E402
 from kumamesh.resource import Resource, ResourceKey  # noqa: E402
@@ -106,8 +110,19 @@ async def test_killed_writer_loses_no_acknowledged_write(tmp_path: Path) -> None
     assert set(acknowledged) <= present
 
 
+async def test_tables_are_what_the_code_expects(tmp_path: Path) -> None:
+    path = tmp_path / "kuma-cp.db"
+    await (await SqliteStore.open(path)).close()
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
 async def test_writes_that_wait_together_share_a_commit(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "kuma-cp.db")
+    commits: list[object] = []
+    sqlalchemy.event.listen(store._engine.sync_engine, "commit", commits.append)
     with store.watch() as feed:
         async with asyncio.TaskGroup() as group:
             for number in range(commit_worker.MAX_WAITING + 10):
@@ -116,6 +131,7 @@ async def test_writes_that_wait_together_share_a_commit(tmp_path: Path) -> None:
         seen = [(await anext(batches))[0].key.name for _ in range(commit_worker.MAX_WAITING + 10)]
     await store.close()
     assert seen == [f"s-{number}" for number in range(commit_worker.MAX_WAITING + 10)]
+    assert len(commits) <= 10
 
 
 async def test_cancelled_caller_leaves_feed_and_database_in_step(tmp_path: Path) -> None:

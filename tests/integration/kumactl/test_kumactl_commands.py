@@ -1,4 +1,4 @@
-"""kumactl as a process against a real REST API."""
+"""The commands of kumactl against a real REST API."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ mtls:
   - name: ca-1
     type: builtin
 """
+VARIABLES = ("-v", "port=8080", "-v", "service=web")
 DATAPLANE = """
 type: Dataplane
 mesh: default
@@ -134,10 +135,10 @@ async def test_warnings_of_the_control_plane_go_to_stderr(kumactl):
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        ("type: Mesh\nname: [a\n", [r"Error: stdin:3:1: .*"]),
+        ("type: Mesh\nname: [a\n", [r"Error: stdin:\d+:\d+: .*"]),
         ("type: Mesh\nname: a\nname: b\n", [r'Error: stdin:3:1: the key "name" is given twice']),
         ("- a\n", [r"Error: stdin:1:1: .*not a list"]),
-        ("", ["Error: there is no resource in the input"]),
+        ("", ["Error: there is no resource in stdin"]),
         (
             "type: Mash\nname: a\n",
             [
@@ -173,8 +174,8 @@ async def test_bad_input_is_told_in_place_and_nothing_is_stored(api, kumactl, te
 
 
 async def test_what_the_control_plane_refuses_is_listed(api, kumactl):
-    text = DATAPLANE.replace("{{ name }}", "d").replace("{{ port }}", "80").replace("{{ service }}", "web")
-    ran = await kumactl("apply", stdin=text.replace("mesh: default", "mesh: nowhere"))
+    text = DATAPLANE.replace("mesh: default", "mesh: nowhere")
+    ran = await kumactl("apply", *VARIABLES, "-v", "name=d", stdin=text)
     assert ran.code == 1
     assert ran.err.splitlines() == [
         "Error: Could not create a resource (Resource is not valid)",
@@ -309,7 +310,7 @@ async def test_tokens_made_offline(kumactl, tmp_path, api):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("get", "dataplan"), 'unknown resource type "dataplan"; did you mean dataplanes?'),
+        (("get", "dataplan"), 'unknown resource type "dataplan"; did you mean dataplane?'),
         (("gett", "meshes"), 'unknown command "gett" for "kumactl"; did you mean get?'),
         (("inspect", "service"), 'unknown command "service" for "kumactl inspect"; did you mean services?'),
         (("get", "meshes", "--offst", "1"), "No such option '--offst'. Did you mean '--offset'?"),
@@ -339,11 +340,23 @@ async def test_mistakes_are_one_line(kumactl, args, message):
 
 
 async def test_help_names_the_commands(kumactl):
-    for args in ((), ("--help",), ("help",)):
+    for args in ((), ("--help",), ("-h",)):
         ran = await kumactl(*args)
-        assert ("inspect" in ran.out) == (args != ("help",))
+        assert (ran.code, ran.err) == (0, "")
+        assert "inspect" in ran.out
     assert "control-planes" in (await kumactl("config")).out
     assert "Types: " in (await kumactl("get", "-h")).out
+
+
+async def test_the_program_prints_fails_and_ends_like_the_command(kumactl):
+    listed = await kumactl.program("get", "meshes", "-o", "json")
+    assert (listed.code, listed.err) == (0, "")
+    assert json.loads(listed.out)["total"] == 1
+    refused = await kumactl.program("apply", "-f", "-", stdin="type: Mesh\nname: [a\n")
+    assert (refused.code, refused.out) == (1, "")
+    assert re.fullmatch(r"Error: stdin:\d+:\d+: .*\n", refused.err)
+    token = await kumactl.program("generate", "dataplane-token", "--name", "a", "--valid-for", "1h")
+    assert (token.code, token.err, token.out.count(".")) == (0, "", 2)
 
 
 async def test_versions(api, kumactl):

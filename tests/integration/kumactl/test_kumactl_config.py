@@ -141,7 +141,7 @@ async def test_without_a_token_from_elsewhere_secrets_are_denied(api, kumactl):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [", "config:1:5: "),
+        ("a: 1\na: 2", 'config:2:1: the key "a" is given twice'),
         ("curentContext: a", "unknown key curentContext; did you mean currentContext?"),
         ("controlPlanes: {}\ncontexts: 5", "contexts must be a list"),
         ("a: 1\n---\nb: 2", "must hold one document, not 2"),

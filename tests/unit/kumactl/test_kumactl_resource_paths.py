@@ -28,7 +28,7 @@ def test_singular_plural_and_type_name(name, type_):
 
 
 def test_the_nearest_type_is_named():
-    with pytest.raises(UserError, match=r'unknown resource type "dataplan"; did you mean dataplanes\?'):
+    with pytest.raises(UserError, match=r'unknown resource type "dataplan"; did you mean dataplane\?'):
         find_type("dataplan")
     with pytest.raises(UserError, match=r'unknown resource type "xyzzy"\. Known are: .*dataplanes'):
         find_type("xyzzy")

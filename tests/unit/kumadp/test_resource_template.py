@@ -88,7 +88,7 @@ def test_the_type_must_fit_the_proxy_type(proxy_type: str, kind: str) -> None:
         ("name: a", "the type is missing"),
         ("type: Dataplane", "the resource needs a name"),
         ("{type: Dataplane, name: a, networking: 5}", "networking must be a mapping"),
-        ("type: [", "dp.yaml:1:"),
+        ("type: [", r"dp\.yaml:\d+:\d+: "),
     ],
 )
 def test_bad_resources_are_refused_with_a_reason(text: str, message: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from kumacp.dpserver.stats import DpServerStats
 from kumacp.metrics import METRICS, Metrics
+from kumacp.xds.hub import Counters
 
 
 def lines(metrics):
@@ -40,13 +41,14 @@ def test_the_data_plane_server_shows_all_its_counters():
 
 def test_the_hub_shows_its_counters():
     class Hub:
-        built, reused, woken = 10, 990, 5
+        counters = Counters(built=10, reused=990, woken=5, held=8)
 
     metrics = Metrics()
     metrics.expose_hub(Hub())
     shown = lines(metrics)
     assert "kuma_cp_xds_units_built_total 10.0" in shown
     assert "kuma_cp_xds_units_reused_total 990.0" in shown
+    assert "kuma_cp_xds_units_held 8.0" in shown
     assert "kuma_cp_xds_proxies_woken_total 5.0" in shown
 
 
