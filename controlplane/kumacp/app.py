@@ -127,7 +127,7 @@ class _ControlPlane:
             facts,
             certificate=(general.cert_path, general.key_path),
         )
-        metrics.expose("kuma_cp_api_requests", lambda: api.requests)
+        metrics.expose("api_requests", lambda: api.requests)
         await api.start()
         stack.push_async_callback(api.stop)
         # Last, because a gRPC server that was started must be stopped in a way of its own: see `serve`.

@@ -54,26 +54,26 @@ class MetricSpec:
 
 
 METRICS = (
-    MetricSpec("kuma_cp_xds_streams_active", "Connected xDS streams", counter=False),
-    MetricSpec("kuma_cp_xds_streams", "xDS streams ever opened"),
-    MetricSpec("kuma_cp_xds_streams_refused", "xDS streams that were not let in"),
-    MetricSpec("kuma_cp_xds_pushes", "Delta responses sent", label="type"),
-    MetricSpec("kuma_cp_xds_acks", "Delta responses accepted by proxies", label="type"),
-    MetricSpec("kuma_cp_xds_nacks", "Delta responses refused by proxies", label="type"),
-    MetricSpec("kuma_cp_xds_wakes", "Times that a stream was woken by a change"),
-    MetricSpec("kuma_cp_xds_change_to_ack_seconds", "From a change to the acceptance by a proxy"),
-    MetricSpec("kuma_cp_xds_units_built", "Shared xDS resources built and serialised"),
-    MetricSpec("kuma_cp_xds_units_reused", "Shared xDS resources handed to a further proxy"),
-    MetricSpec("kuma_cp_xds_units_held", "Shared xDS resources in memory", counter=False),
-    MetricSpec("kuma_cp_xds_proxies_woken", "Proxies told that something of theirs changed"),
-    MetricSpec("kuma_cp_store_writes", "Committed writes", label="operation"),
-    MetricSpec("kuma_cp_certificates_issued", "Workload certificates issued"),
-    MetricSpec("kuma_cp_certificates_failed", "Workload certificates that could not be issued"),
-    MetricSpec("kuma_cp_tokens_refused", "Tokens refused, at the start or during a stream", label="reason"),
-    MetricSpec("kuma_cp_proxies_registered", "Proxy resources stored for connecting proxies"),
-    MetricSpec("kuma_cp_proxies_deregistered", "Proxy resources removed after their proxy was gone"),
-    MetricSpec("kuma_cp_insight_writes", "Insights stored"),
-    MetricSpec("kuma_cp_api_requests", "Requests to the REST API", label="status"),
+    MetricSpec("xds_streams_active", "Connected xDS streams", counter=False),
+    MetricSpec("xds_streams", "xDS streams ever opened"),
+    MetricSpec("xds_streams_refused", "xDS streams that were not let in"),
+    MetricSpec("xds_pushes", "Delta responses sent", label="type"),
+    MetricSpec("xds_acks", "Delta responses accepted by proxies", label="type"),
+    MetricSpec("xds_nacks", "Delta responses refused by proxies", label="type"),
+    MetricSpec("xds_wakes", "Times that a stream was woken by a change"),
+    MetricSpec("xds_change_to_ack_seconds", "From a change to the acceptance by a proxy"),
+    MetricSpec("xds_units_built", "Shared xDS resources built and serialised"),
+    MetricSpec("xds_units_reused", "Shared xDS resources handed to a further proxy"),
+    MetricSpec("xds_units_held", "Shared xDS resources in memory", counter=False),
+    MetricSpec("xds_proxies_woken", "Proxies told that something of theirs changed"),
+    MetricSpec("store_writes", "Committed writes", label="operation"),
+    MetricSpec("certificates_issued", "Workload certificates issued"),
+    MetricSpec("certificates_failed", "Workload certificates that could not be issued"),
+    MetricSpec("tokens_refused", "Tokens refused, at the start or during a stream", label="reason"),
+    MetricSpec("proxies_registered", "Proxy resources stored for connecting proxies"),
+    MetricSpec("proxies_deregistered", "Proxy resources removed after their proxy was gone"),
+    MetricSpec("insight_writes", "Insights stored"),
+    MetricSpec("api_requests", "Requests to the REST API", label="status"),
 )
 
 
@@ -94,30 +94,30 @@ class Metrics:
     def expose_dp_server(self, stats: DpServerStats) -> None:
         """Everything that the data-plane server counts."""
         reads: dict[str, Read] = {
-            "kuma_cp_xds_streams_active": lambda: stats.streams_active,
-            "kuma_cp_xds_streams": lambda: stats.streams_total,
-            "kuma_cp_xds_streams_refused": lambda: stats.streams_refused,
-            "kuma_cp_xds_pushes": lambda: stats.pushes,
-            "kuma_cp_xds_acks": lambda: stats.acks,
-            "kuma_cp_xds_nacks": lambda: stats.nacks,
-            "kuma_cp_xds_wakes": lambda: stats.wakes,
-            "kuma_cp_xds_change_to_ack_seconds": lambda: stats.change_to_ack,
-            "kuma_cp_certificates_issued": lambda: stats.certificates_issued,
-            "kuma_cp_certificates_failed": lambda: stats.certificates_failed,
-            "kuma_cp_tokens_refused": lambda: stats.tokens_refused,
-            "kuma_cp_proxies_registered": lambda: stats.registrations,
-            "kuma_cp_proxies_deregistered": lambda: stats.deregistrations,
-            "kuma_cp_insight_writes": lambda: stats.insight_writes,
+            "xds_streams_active": lambda: stats.streams_active,
+            "xds_streams": lambda: stats.streams_total,
+            "xds_streams_refused": lambda: stats.streams_refused,
+            "xds_pushes": lambda: stats.pushes,
+            "xds_acks": lambda: stats.acks,
+            "xds_nacks": lambda: stats.nacks,
+            "xds_wakes": lambda: stats.wakes,
+            "xds_change_to_ack_seconds": lambda: stats.change_to_ack,
+            "certificates_issued": lambda: stats.certificates_issued,
+            "certificates_failed": lambda: stats.certificates_failed,
+            "tokens_refused": lambda: stats.tokens_refused,
+            "proxies_registered": lambda: stats.registrations,
+            "proxies_deregistered": lambda: stats.deregistrations,
+            "insight_writes": lambda: stats.insight_writes,
         }
         for name, read in reads.items():
             self.expose(name, read)
 
     def expose_hub(self, hub: CountingHub) -> None:
         """Everything that the xDS hub counts."""
-        self.expose("kuma_cp_xds_units_built", lambda: hub.counters.built)
-        self.expose("kuma_cp_xds_units_reused", lambda: hub.counters.reused)
-        self.expose("kuma_cp_xds_units_held", lambda: hub.counters.held)
-        self.expose("kuma_cp_xds_proxies_woken", lambda: hub.counters.woken)
+        self.expose("xds_units_built", lambda: hub.counters.built)
+        self.expose("xds_units_reused", lambda: hub.counters.reused)
+        self.expose("xds_units_held", lambda: hub.counters.held)
+        self.expose("xds_proxies_woken", lambda: hub.counters.woken)
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""

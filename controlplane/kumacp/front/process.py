@@ -120,8 +120,8 @@ def listen(address: str, port: int) -> socket.socket:
         )
     except OSError as error:
         # create_server puts a text of its own around the kernel's.
-        kernels = error.errno is not None and error.errno > 0
-        reason = os.strerror(error.errno) if kernels else str(error.strerror)
+        kernels = error.errno or 0
+        reason = os.strerror(kernels) if kernels > 0 else str(error.strerror)
         stop = "stop the other program or " if error.errno == errno.EADDRINUSE else ""
         raise _cannot_listen(address, port, reason.lower(), f"{stop}set {PORT_VARIABLE}") from None
 

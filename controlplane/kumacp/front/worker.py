@@ -33,7 +33,9 @@ DRAIN_S = 1.0
 
 _RESERVED_FILES = 64
 _FILES_PER_CONNECTION = 2
-_RETRY_S = 0.02
+_RETRY_S = 0.05
+_NOT_YET = (FileNotFoundError, ConnectionRefusedError, BlockingIOError)
+"""The gRPC server is still starting, or its backlog is full: a Unix socket does not queue callers."""
 
 
 class FrontWorker:
@@ -128,7 +130,7 @@ class FrontWorker:
                 try:
                     server.connect(self._grpc_path)
                     return server
-                except BlockingIOError:  # its backlog is full, and a Unix socket does not queue callers
+                except _NOT_YET:
                     await asyncio.sleep(_RETRY_S)
         except BaseException:
             server.close()

@@ -61,7 +61,7 @@ async def test_a_returning_proxy_gets_differences_alone_even_of_another_control_
 
 
 def _has(client: AdsClient, version: str) -> bool:
-    return client.versions[ENDPOINT]["backend"] == version
+    return client.versions.get(ENDPOINT, {}).get("backend") == version
 
 
 def _endpoints(client: AdsClient) -> list[tuple[str, int]]:
@@ -136,7 +136,7 @@ async def test_a_paused_client_delays_nobody_and_gets_the_latest_when_it_reads(t
                 await caller.until(partial(_count, caller, number + 1))
             paused.start_reading()
             latest = caller.versions[ENDPOINT]["backend"]
-            await paused.until(lambda: paused.versions.get(ENDPOINT, {}).get("backend") == latest)
+            await paused.until(partial(_has, paused, latest))
             await paused.until(lambda: len(paused.held.get(LISTENER, ())) == len(outbounds) + 1)
             pushes = [item for item in paused.responses if item.type_url == ENDPOINT]
             assert len(pushes) < 20

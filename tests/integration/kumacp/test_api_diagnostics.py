@@ -17,7 +17,7 @@ from running_api import LOOPBACK
 @pytest.fixture
 async def server() -> AsyncIterator[DiagnosticsServer]:
     metrics = Metrics()
-    metrics.expose("kuma_cp_api_requests", lambda: {"200": 3})
+    metrics.expose("api_requests", lambda: {"200": 3})
     running = DiagnosticsServer(LOOPBACK, metrics)
     await running.start()
     yield running
@@ -42,7 +42,7 @@ async def test_ready_only_when_told(server):
 async def test_metrics_are_text(server):
     status, content_type, text = await call(server, "/metrics")
     assert (status, content_type) == (200, "text/plain")
-    assert 'kuma_cp_api_requests_total{status="200"} 3.0' in text
+    assert 'api_requests_total{status="200"} 3.0' in text
 
 
 async def test_other_paths_and_methods_have_the_error_shape(server):

@@ -17,7 +17,6 @@ import pytest
 from aiohttp import web
 
 from client_hello import client_hello, in_records
-from kumacp.front.handover_server import HandoverServer
 from kumacp.front.peer import client_address
 from kumacp.front.process import FrontProcess
 from kumacp.identity.server_cert import create_server_certificate
@@ -73,6 +72,15 @@ class Stage:
         return len(list(Path(f"/proc/{self.front.pid}/fd").iterdir()))
 
 
+async def serve_http(
+    handed_over: asyncio.Queue[socket.socket], server: web.Server, context: ssl.SSLContext
+) -> None:
+    """TLS and HTTP on the sockets that the front accepted."""
+    while True:
+        client = await handed_over.get()
+        await asyncio.get_running_loop().connect_accepted_socket(server, client, ssl=context)
+
+
 async def show_remote(request: web.Request) -> web.Response:
     return web.Response(text=str(request.remote))
 
@@ -97,10 +105,10 @@ async def stage(tmp_path: Path, server_context: ssl.SSLContext) -> AsyncIterator
     runner = web.AppRunner(application)
     await runner.setup()
     assert runner.server is not None
-    http = HandoverServer(runner.server, lambda: server_context)
+    handed_over: asyncio.Queue[socket.socket] = asyncio.Queue()
     async with asyncio.TaskGroup() as group:
-        serving = group.create_task(http.run())
-        front = FrontProcess.start("127.0.0.1", 0, backend.path, http.handover)
+        serving = group.create_task(serve_http(handed_over, runner.server, server_context))
+        front = FrontProcess.start("127.0.0.1", 0, backend.path, handed_over.put_nowait)
         yield Stage(front, backend)
         await front.stop()
         await runner.cleanup()
@@ -307,15 +315,6 @@ async def test_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
 async def test_address_that_cannot_be_had_is_one_clear_line(tmp_path: Path, address: str, port: int) -> None:
     with pytest.raises(UserError, match=f"^cannot listen on {address}:{port}: .*KUMA_DP_SERVER_PORT$"):
         FrontProcess.start(address, port, tmp_path / "x.sock", lambda client: client.close())
-
-
-async def test_clients_of_an_absent_grpc_server_are_closed(tmp_path: Path) -> None:
-    front = FrontProcess.start("127.0.0.1", 0, tmp_path / "absent.sock", lambda client: client.close())
-    reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
-    writer.write(client_hello(["h2"]))
-    assert await dropped(reader)
-    writer.close()
-    await front.stop()
 
 
 async def test_ipv6_wildcard_serves_both_families(tmp_path: Path) -> None:

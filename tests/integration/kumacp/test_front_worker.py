@@ -12,6 +12,7 @@ import pytest
 
 from client_hello import client_hello
 from kumacp.front import splice_relay, worker
+from kumacp.front.peer import socket_name
 from kumacp.front.worker import FrontWorker
 
 GRPC_HELLO = client_hello(["h2"])
@@ -64,6 +65,32 @@ async def test_hello_that_does_not_come_is_given_up(
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent)
         assert await ends(reader)
+        writer.close()
+
+
+async def test_grpc_server_that_is_not_there_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "HANDSHAKE_LIMIT_S", 0.1)
+    async with running(tmp_path / "absent.sock") as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GRPC_HELLO)
+        assert await ends(reader)
+        writer.close()
+
+
+async def test_grpc_server_that_is_late_gets_its_clients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = asyncio.Event()
+    monkeypatch.setattr(worker, "socket_name", lambda *where: tried.set() or socket_name(*where))
+    async with running(tmp_path / "grpc.sock") as (port, _):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GRPC_HELLO)
+        await tried.wait()
+        async with backend(tmp_path / "grpc.sock") as accepted:
+            server = await accepted.get()
+            server.close()
         writer.close()
 
 

@@ -15,10 +15,10 @@ def lines(metrics):
 
 def test_values_are_read_when_they_are_asked_for():
     metrics, writes = Metrics(), Counter({"create": 1})
-    metrics.expose("kuma_cp_store_writes", lambda: writes)
-    assert 'kuma_cp_store_writes_total{operation="create"} 1.0' in lines(metrics)
+    metrics.expose("store_writes", lambda: writes)
+    assert 'store_writes_total{operation="create"} 1.0' in lines(metrics)
     writes["create"] = 7
-    assert 'kuma_cp_store_writes_total{operation="create"} 7.0' in lines(metrics)
+    assert 'store_writes_total{operation="create"} 7.0' in lines(metrics)
 
 
 def test_the_data_plane_server_shows_all_its_counters():
@@ -29,14 +29,14 @@ def test_the_data_plane_server_shows_all_its_counters():
     stats.change_to_ack.observe(99.0)
     metrics.expose_dp_server(stats)
     shown = lines(metrics)
-    assert "kuma_cp_xds_streams_active 3.0" in shown
-    assert "kuma_cp_certificates_issued_total 4.0" in shown
-    assert 'kuma_cp_xds_pushes_total{type="Cluster"} 5.0' in shown
-    assert 'kuma_cp_tokens_refused_total{reason="expired"} 2.0' in shown
-    assert 'kuma_cp_xds_change_to_ack_seconds_bucket{le="0.01"} 0.0' in shown
-    assert 'kuma_cp_xds_change_to_ack_seconds_bucket{le="0.025"} 1.0' in shown
-    assert 'kuma_cp_xds_change_to_ack_seconds_bucket{le="+Inf"} 2.0' in shown
-    assert "kuma_cp_xds_change_to_ack_seconds_count 2.0" in shown
+    assert "xds_streams_active 3.0" in shown
+    assert "certificates_issued_total 4.0" in shown
+    assert 'xds_pushes_total{type="Cluster"} 5.0' in shown
+    assert 'tokens_refused_total{reason="expired"} 2.0' in shown
+    assert 'xds_change_to_ack_seconds_bucket{le="0.01"} 0.0' in shown
+    assert 'xds_change_to_ack_seconds_bucket{le="0.025"} 1.0' in shown
+    assert 'xds_change_to_ack_seconds_bucket{le="+Inf"} 2.0' in shown
+    assert "xds_change_to_ack_seconds_count 2.0" in shown
 
 
 def test_the_hub_shows_its_counters():
@@ -46,10 +46,10 @@ def test_the_hub_shows_its_counters():
     metrics = Metrics()
     metrics.expose_hub(Hub())
     shown = lines(metrics)
-    assert "kuma_cp_xds_units_built_total 10.0" in shown
-    assert "kuma_cp_xds_units_reused_total 990.0" in shown
-    assert "kuma_cp_xds_units_held 8.0" in shown
-    assert "kuma_cp_xds_proxies_woken_total 5.0" in shown
+    assert "xds_units_built_total 10.0" in shown
+    assert "xds_units_reused_total 990.0" in shown
+    assert "xds_units_held 8.0" in shown
+    assert "xds_proxies_woken_total 5.0" in shown
 
 
 def test_the_process_is_shown_too():

@@ -42,7 +42,8 @@ def test_secrets_of_a_backend_are_in_use_under_kumas_text() -> None:
     assert found == Violation(
         "name",
         'The secret "m.ca-builtin-key-ca-1" that you are trying to remove is currently in use in Mesh "m"'
-        ' in mTLS backend "ca-1". Please remove the reference from the "ca-1" backend before removing the secret.',
+        ' in mTLS backend "ca-1". Please remove the reference from the "ca-1" backend before removing the'
+        " secret.",
     )
 
 
