@@ -190,6 +190,27 @@ class FakeControlPlane:
             finally:
                 await server.stop(None)
 
+    @contextlib.contextmanager
+    def in_background(self) -> Iterator[FakeControlPlane]:
+        """Running in a thread, for tests that wait for programs."""
+        up, down = threading.Event(), asyncio.Event()
+        loop = asyncio.new_event_loop()
+
+        async def run() -> None:
+            async with self.running():
+                up.set()
+                await down.wait()
+
+        thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
+        thread.start()
+        assert up.wait(20), "the fake control plane did not start"
+        try:
+            yield self
+        finally:
+            loop.call_soon_threadsafe(down.set)
+            thread.join()
+            loop.close()
+
     async def until(self, condition: Callable[[], Any], timeout_s: float = 20.0) -> Any:
         """The condition's first true value, checked at every event of a stream."""
         async with asyncio.timeout(timeout_s), self.changed:

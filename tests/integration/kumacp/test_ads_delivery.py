@@ -111,14 +111,11 @@ async def test_two_hundred_proxies_that_connect_at_once_are_all_served(tmp_path:
             for number in range(200):
                 group.create_task(connect(number))
         assert plane.server.stats.streams_active == 200
+        assert len(await plane.store.list("Dataplane")) == 200
         await plane.put(_backend(1))
-        first = {id(client): client.versions[ENDPOINT]["backend"] for client in clients}
         await plane.put(_backend(2))
         for client in clients:
-            await client.until(
-                lambda client=client: client.versions[ENDPOINT]["backend"] != first[id(client)]
-            )
-        for client in clients:
+            await client.until(partial(_count, client, 2))
             await client.kill()
 
 

@@ -62,6 +62,12 @@ class Bench:
 
 
 @pytest.fixture
+async def plane(tmp_path: Path) -> AsyncIterator[FakeControlPlane]:
+    async with FakeControlPlane(tmp_path / "cp").running() as running:
+        yield running
+
+
+@pytest.fixture
 async def bench(plane: FakeControlPlane, tmp_path: Path) -> AsyncIterator[Bench]:
     async with relaying(plane, tmp_path) as found:
         yield found

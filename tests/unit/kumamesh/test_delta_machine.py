@@ -195,8 +195,8 @@ class DeltaMachine(RuleBasedStateMachine):
     def touch_in_vain(self, name: str) -> None:
         self.session.touch(CLUSTER, [name], self.now)
 
-    @rule(seconds=st.floats(0.1, 6.0))
-    def wait(self, seconds: float) -> None:
+    @rule(seconds=st.integers(1, 6))
+    def wait(self, seconds: int) -> None:
         self.now += seconds
 
     @rule()

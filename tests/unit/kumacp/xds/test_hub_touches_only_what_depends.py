@@ -355,3 +355,13 @@ def test_a_proxy_that_comes_back_finds_services_as_they_are_now() -> None:
     made.put(world.mesh(mode="STRICT"))
     assert made.put(web())[WEB][CLUSTER] == {"backend"}
     assert "tls=True" in made.body(CLUSTER, "backend")
+
+
+def test_a_batch_may_change_a_service_and_the_outbounds_to_it_at_once() -> None:
+    made = Site(web())
+    made.hub.connect(WEB, world.METADATA)
+    assert made.put(backend(), web(p20000="backend", p20001="backend"))[WEB] == {
+        CLUSTER: frozenset({"backend"}),
+        ENDPOINT: frozenset({"backend"}),
+        LISTENER: frozenset({"outbound:127.0.0.1:20000", "outbound:127.0.0.1:20001"}),
+    }

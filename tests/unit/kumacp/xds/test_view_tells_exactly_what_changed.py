@@ -193,11 +193,15 @@ def test_permissive_stays_with_tls_while_a_new_proxy_waits_for_its_certificate()
     assert mesh.facts("backend") == ServiceFacts("http", tls=True)
 
 
-def test_readiness_is_not_carried_over_to_another_backend() -> None:
+@pytest.mark.parametrize(
+    "switches", [[world.mesh()], [world.mesh(mode="PERMISSIVE", backend="ca-2")]], ids=["off", "ca-2"]
+)
+def test_readiness_is_not_carried_over_to_another_backend(switches: list[Resource]) -> None:
     mesh = Mesh(world.mesh(mode="PERMISSIVE"), backend("b1", connected=True), world.insight("b1", "ca-1"))
     mesh.delete(world.insight("b1").key)
     assert mesh.facts("backend").tls
-    mesh.put(world.mesh())
+    mesh.put(*switches)
+    assert not mesh.facts("backend").tls
     mesh.put(world.mesh(mode="PERMISSIVE"))
     assert not mesh.facts("backend").tls
 
