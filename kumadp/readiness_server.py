@@ -43,7 +43,7 @@ class ReadinessServer:
     async def _unix_server(self, path: Path) -> asyncio.Server:
         path.unlink(missing_ok=True)  # the work dir is ours alone, so this one is stale
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        mask = os.umask(0o077)
+        mask = os.umask(0o177)
         try:
             server.bind(str(path))
         finally:

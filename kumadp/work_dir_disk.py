@@ -21,7 +21,10 @@ _MODE = 0o711
 def work_dir(given: Path | None) -> Iterator[Path]:
     """A directory that this run alone uses."""
     if given is None:
-        made = Path(tempfile.mkdtemp(prefix="kuma-dp-"))
+        try:
+            made = Path(tempfile.mkdtemp(prefix="kuma-dp-"))
+        except OSError as error:
+            raise UserError(f"no temporary directory can be made: {error}; give --work-dir") from None
         try:
             made.chmod(_MODE)
             yield made
@@ -32,10 +35,12 @@ def work_dir(given: Path | None) -> Iterator[Path]:
     check_work_dir(str(folder))
     with contextlib.ExitStack() as held:
         try:
-            folder.mkdir(mode=_MODE, parents=True, exist_ok=True)
+            if not folder.exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                folder.chmod(_MODE)
             held.enter_context(_locked(folder))
-            if not os.access(folder, os.W_OK | os.X_OK):
-                raise PermissionError(13, os.strerror(13))
+            with tempfile.TemporaryFile(dir=folder):
+                pass  # only trying tells, for root and on read-only mounts too
         except OSError as error:
             reason = error.strerror or error
             raise UserError(
@@ -63,8 +68,11 @@ def _locked(folder: Path) -> Iterator[None]:
 def write_private(path: Path, text: str) -> None:
     """A file that its owner alone can read, never visible half written."""
     fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    fresh.replace(path)
+    try:
+        fresh.unlink(missing_ok=True)
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        fresh.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from None

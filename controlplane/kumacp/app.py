@@ -15,7 +15,7 @@ from kumacp.api.application import InstanceFacts
 from kumacp.api.server import ApiServer
 from kumacp.bootstrap_driver import BootstrapDriver
 from kumacp.bootstrap_server import BootstrapServer
-from kumacp.defaults import ensure_defaults
+from kumacp.defaults_driver import ensure_defaults
 from kumacp.diagnostics_server import DiagnosticsServer
 from kumacp.dpserver.server import DpServer
 from kumacp.dpserver.tls_disk import CertificateFiles
@@ -24,7 +24,7 @@ from kumacp.identity.admin_ca import ADMIN_CA_SECRET
 from kumacp.identity.server_cert_disk import ServerCertificate, ensure_server_certificate
 from kumacp.identity.signing_keys import KeyRing
 from kumacp.identity.signing_keys_disk import load_public_keys
-from kumacp.manager import ResourceManager
+from kumacp.manager.resource_driver import ResourceManager
 from kumacp.metrics import Metrics
 from kumacp.mode import Role, role
 from kumacp.policy.permission import inbound_rbac
@@ -111,6 +111,7 @@ class _ControlPlane:
         )
         metrics.expose_dp_server(dp_server.stats)
         metrics.expose_hub(hub)
+        metrics.expose("store_writes", lambda: store.writes)
         driver = BootstrapDriver(settings, store, dp_certificate.cert_pem, lambda: dp_server.keys)
         bootstrap = BootstrapServer(driver.answer, dp_certificate.cert_path, dp_certificate.key_path)
         # Of this user alone; the path of a Unix socket must be short, so not under the work dir.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from kumacp.api.bind_server import bind
 from kumacp.api.exchange import problem_answer
 from kumacp.api.problem import not_allowed, not_found
+from kumacp.listen_server import listen
 from kumacp.metrics import CONTENT_TYPE, Metrics
 from kumacp.settings import CpSettings
 
@@ -25,7 +25,7 @@ class DiagnosticsServer:
         self.port = 0
 
     async def start(self) -> None:
-        listener = bind(
+        listener = listen(
             self._settings.diagnostics_interface,
             self._settings.diagnostics_port,
             port_variable="KUMA_DIAGNOSTICS_SERVER_PORT",

@@ -79,14 +79,13 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers((self,))
         _remove_stale(path)
-        mask = os.umask(0o077)
+        mask = os.umask(0o177)
         try:
             self._server.add_insecure_port(f"unix:{path}")
         except RuntimeError as error:
             raise UserError(f"the socket {path} cannot be made: {error}") from None
         finally:
             os.umask(mask)
-        path.chmod(0o600)
 
     async def start(self, listener: RelayListener) -> None:
         """Serve the connections made since `bind`, and those to come."""

@@ -124,11 +124,11 @@ def measure(proxies: int, changes: int, results: multiprocessing.Queue[Row]) -> 
     connect_all(hub, dataplanes)
     connect_s = time.perf_counter() - start
     hub_bytes = resident_bytes()
-    extra = [dataplane(proxies + number % SERVICES, ready=bool(number % 2)) for number in range(changes)]
-    hub.apply([change for number in range(SERVICES) for change in put(dataplane(proxies + number))])
+    # One more instance of each service; they become unready one by one, then ready again.
+    hub.apply([change for service in range(SERVICES) for change in put(dataplane(proxies + service))])
     endpoint = [
-        timed_ms(hub, resource, proxies if number == 0 or resource != extra[number - 1] else 0)
-        for number, resource in enumerate(_flapping(extra))
+        timed_ms(hub, dataplane(proxies + number % SERVICES, ready=number // SERVICES % 2 == 1), proxies)
+        for number in range(changes)
     ]
     row = Row(
         proxies=proxies,
@@ -137,8 +137,43 @@ def measure(proxies: int, changes: int, results: multiprocessing.Queue[Row]) -> 
         hub_bytes=(hub_bytes - dataplane_bytes) // proxies,
         built=hub.counters.built,
         endpoint_ms=(statistics.median(endpoint), max(endpoint)),
-        protocol_ms=timed_ms(hub, dataplane(proxies, protocol="tcp"), proxies),
+        protocol_ms=timed_ms(hub, dataplane(proxies, protocol="kafka"), proxies),
         permission_ms=timed_ms(hub, permission("more", "service-1", "*"), proxies),
         mesh_ms=timed_ms(hub, mesh("PERMISSIVE"), proxies),
     )
     results.put(row)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--proxies", type=int, nargs="+", default=[1, 100, 1000])
+    parser.add_argument("--changes", type=int, default=100)
+    options = parser.parse_args()
+    context = multiprocessing.get_context("spawn")
+    print(f"{SERVICES} services, {SERVICES} outbounds per proxy, mTLS STRICT; hub only, no network\n")
+    titles = ("proxies", "connect", "endpoint p50", "max", "protocol", "permission", "mesh mode", "built")
+    titles += ("hub KB/proxy", "Dataplane KB")
+    print("  ".join(f"{title:>12}" for title in titles))
+    for proxies in options.proxies:
+        results: multiprocessing.Queue[Row] = context.Queue()
+        process = context.Process(target=measure, args=(proxies, options.changes, results))
+        process.start()
+        row = results.get()
+        process.join()
+        cells = (
+            str(row.proxies),
+            f"{row.connect_s:.2f} s",
+            f"{row.endpoint_ms[0]:.2f} ms",
+            f"{row.endpoint_ms[1]:.2f} ms",
+            f"{row.protocol_ms:.1f} ms",
+            f"{row.permission_ms:.1f} ms",
+            f"{row.mesh_ms:.1f} ms",
+            str(row.built),
+            f"{row.hub_bytes / 1024:.1f}",
+            f"{row.dataplane_bytes / 1024:.1f}",
+        )
+        print("  ".join(f"{cell:>12}" for cell in cells), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ads_client import WITHIN_S, AdsClient, node_metadata
-from kumacp.defaults import ensure_defaults
+from kumacp.defaults_driver import ensure_defaults
 from kumacp.dpserver.server import DpServer
 from kumacp.dpserver.tls_disk import CertificateFiles
 from kumacp.identity.signing_keys import KeyRing, TokenKind
-from kumacp.manager import ResourceManager
+from kumacp.manager.resource_driver import ResourceManager
 from kumacp.policy.permission import inbound_rbac
 from kumacp.settings import CpSettings
 from kumacp.store.api import NotFound, Store

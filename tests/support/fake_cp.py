@@ -76,13 +76,14 @@ def token(name: str = "web-1") -> str:
 
 @dataclass
 class Stream:
-    """One call as the control plane saw it; `end` is "half-closed", "cancelled" or "answered"."""
+    """One call as the control plane saw it; `end` is "half-closed", "cancelled", "cut" or "answered"."""
 
     method: str
     token: str
     context: Any
     requests: list[bytes] = field(default_factory=list)
     end: str = ""
+    cut: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def read(self) -> bytes | None:
         """The next request, None at the client's clean end."""
@@ -169,6 +170,7 @@ class FakeControlPlane:
         self.streams: list[Stream] = []
         self.admin_port = 0
         self.changed = asyncio.Condition()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.url = ""
         self.xds_port = 0
 
@@ -194,7 +196,7 @@ class FakeControlPlane:
     def in_background(self) -> Iterator[FakeControlPlane]:
         """Running in a thread, for tests that wait for programs."""
         up, down = threading.Event(), asyncio.Event()
-        loop = asyncio.new_event_loop()
+        loop = self._loop = asyncio.new_event_loop()
 
         async def run() -> None:
             async with self.running():
@@ -217,6 +219,13 @@ class FakeControlPlane:
             await self.changed.wait_for(condition)
         return condition()
 
+    def cut(self) -> None:
+        """End all streams as a control plane that goes away does; for `in_background`."""
+
+        assert self._loop
+        for stream in list(self.streams):
+            self._loop.call_soon_threadsafe(stream.cut.set)
+
     async def notify(self) -> None:
         async with self.changed:
             self.changed.notify_all()
@@ -225,13 +234,28 @@ class FakeControlPlane:
         self.streams.append(stream)
         await self.notify()
         try:
-            await self.script(stream)
+            await self._play(stream)
             stream.end = stream.end or "answered"
         except asyncio.CancelledError:
             stream.end = stream.end or "cancelled"
             raise
         finally:
             await asyncio.shield(self.notify())
+
+    async def _play(self, stream: Stream) -> None:
+        async def script() -> None:
+            await self.script(stream)
+
+        played, cut = asyncio.create_task(script()), asyncio.create_task(stream.cut.wait())
+        try:
+            await asyncio.wait({played, cut}, return_when=asyncio.FIRST_COMPLETED)
+            if cut.done():
+                stream.end = "cut"
+                await stream.context.abort(grpc.StatusCode.UNAVAILABLE, "going away")
+            await played
+        finally:
+            played.cancel()
+            cut.cancel()
 
     @contextlib.contextmanager
     def _bootstrap_server(self) -> Iterator[int]:

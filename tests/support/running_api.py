@@ -16,10 +16,10 @@ from unittest import mock
 
 from kumacp.api.application import InstanceFacts
 from kumacp.api.server import ApiServer
-from kumacp.defaults import ensure_defaults
+from kumacp.defaults_driver import ensure_defaults
 from kumacp.identity.server_cert_disk import ensure_server_certificate
 from kumacp.identity.signing_keys import KeyRing
-from kumacp.manager import ResourceManager
+from kumacp.manager.resource_driver import ResourceManager
 from kumacp.settings import CpSettings
 from kumacp.store.memory import MemoryStore
 from kumactl.cli import run

@@ -15,10 +15,10 @@ from aiohttp import web
 
 from kumacp.api import problem
 from kumacp.api.application import Application, InstanceFacts, KeyRings
-from kumacp.api.bind_server import bind
 from kumacp.api.exchange import MAX_BODY_BYTES, Answer, Request, problem_answer
 from kumacp.api.problem import Problem
 from kumacp.api.resources import Manager
+from kumacp.listen_server import listen
 from kumacp.settings import CpSettings
 from kumacp.store.api import Store
 from kumamesh.errors import UserError
@@ -93,7 +93,7 @@ class ApiServer:
     def _bind(self, scheme: str) -> socket.socket:
         secure = scheme == "HTTPS"
         settings = self._settings
-        return bind(
+        return listen(
             settings.api_https_interface if secure else settings.api_http_interface,
             settings.api_https_port if secure else settings.api_http_port,
             port_variable=f"KUMA_API_SERVER_{scheme}_PORT",

@@ -97,25 +97,29 @@ class Admission:
         node = parse_node(incoming.node_id, incoming.metadata)
         carried = carried_resource(node)
         resource = carried or await self._registrar.stored(node)
+        keys = self._feed.keys
         credential = self._authenticate(node, resource, tokens)
         if carried is not None and credential is not None:
             await self._registrar.check_override(node, credential)
         stream = self._open(node)
         try:
+            if self._feed.keys is not keys:  # changed before the token was watched
+                credential = self._authenticate(node, resource, tokens)
             if credential is not None:
                 self._tokens.add(node.key, credential)
                 self._expiry.changed()
             if carried is not None:
                 resource = await self._registrar.register(node, carried)
+                stream.raise_if_ended()
             self._insights.open(stream, credential.token if credential else "")
             session = await self._plan(stream, resource)
-            stream.raise_if_ended()
             log.info("connected", extra={"proxy": node.id})
             await stream.serve(context, session, incoming.request)
         finally:
             self._close(stream)
 
     def _authenticate(self, node: ProxyNode, resource: Resource, tokens: Sequence[str]) -> Credential | None:
+        """None for a proxy that needs no token; raises Refused."""
         if not self._modes.required(node.proxy_type):
             return None
         now = self._clock.wall()
@@ -151,6 +155,7 @@ class Admission:
         self._hub.connect(proxy, replace(metadata, admin_tls=tls))
         self._identities.collect()
         await self._identities.attempted(proxy)
+        stream.raise_if_ended()
         return DeltaSession(self._hub.desired(proxy), Dialect.ENVOY, nack_backoff_s=self._nack_backoff_s)
 
     async def _admin_tls(self, resource: Resource, *, admin_port: int) -> AdminTls | None:
@@ -172,11 +177,13 @@ class Admission:
             self._reject(proxy, reason)
 
     def _reject(self, proxy: ResourceKey, reason: str) -> None:
-        """The token of a connected proxy holds no longer: it goes at once, whether it reads that or not."""
+        """The token of a connected proxy holds no longer: it goes at once, whether it reads that or not. One
+        that is on its way in notices by itself."""
         stream = self._streams[proxy]
         refusal = Refused(Status.UNAUTHENTICATED, f"authentication failed: {reason}", fault=fault(reason))
         stream.end(refusal, Ending.REJECTED)
-        self._close(stream)
+        if stream.session is not None:
+            self._close(stream)
 
     def _close(self, stream: ProxyStream) -> None:
         """Forget the stream; it is no matter when that happened before."""

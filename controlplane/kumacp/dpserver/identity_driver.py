@@ -24,6 +24,11 @@ _CHUNK = 16
 """Certificates made in one go outside the event loop."""
 
 
+def retry_pause(failures: int) -> float:
+    """Seconds until the next attempt, after this many failures before the last one."""
+    return min(FIRST_RETRY_S * 2.0 ** min(failures, 16), LAST_RETRY_S)
+
+
 @dataclass(frozen=True, slots=True)
 class _Order:
     """A certificate to make at `moment` (wall clock); `failures` counts attempts that failed in a row."""
@@ -123,8 +128,8 @@ class IdentityDriver:
     def _settle(self, order: _Order, result: Identity | str) -> None:
         request = order.request
         if isinstance(result, str):
-            pause = min(FIRST_RETRY_S * 2**order.failures, LAST_RETRY_S)
-            self._orders[request.proxy] = _Order(request, self._clock.wall() + pause, order.failures + 1)
+            moment = self._clock.wall() + retry_pause(order.failures)
+            self._orders[request.proxy] = _Order(request, moment, order.failures + 1)
             self._stats.certificates_failed += 1
             log.error("no certificate for %s.%s: %s", request.mesh, request.proxy.name, result)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
@@ -17,7 +18,7 @@ from kumacp.dpserver.node import PROXY_RESOURCE_TYPES, ProxyNode
 from kumacp.dpserver.refusal import Refused, Status, invalid_resource
 from kumacp.dpserver.stats import DpServerStats
 from kumacp.dpserver.timer_driver import Timer
-from kumacp.manager import ResourceManager
+from kumacp.manager.resource_driver import ResourceManager
 from kumacp.store.api import Conflict, NotFound, Store, StoreUnavailable
 from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL
 from kumamesh.resource import InvalidResource, Resource, ResourceKey
@@ -67,6 +68,8 @@ class Registrar:
         self._clock = clock
         self._stats = stats
         self._registrations = Registrations(deregistration_delay_s)
+        # The mark may be lost when somebody replaces the resource of a connected proxy.
+        self._registered: set[ResourceKey] = set()
         self._locks: WeakValueDictionary[ResourceKey, asyncio.Lock] = WeakValueDictionary()
         self._timer = Timer(self._registrations.next_at, self._remove_due, clock.monotonic)
 
@@ -80,7 +83,7 @@ class Registrar:
             if key.type not in PROXY_RESOURCE_TYPES:
                 continue
             insight = stored.get(insight_key(key))
-            if _registered_by_connection(resource) or (insight and insight.spec.online):
+            if self._is_registered(resource) or (insight and insight.spec.online):
                 self._registrations.adopt(key, _last_subscription(insight), self._clock.monotonic())
         self._timer.changed()
 
@@ -115,7 +118,8 @@ class Registrar:
         async with self._lock(node.key):
             before = await self._find(node.key)
             labels = {key: value for key, value in resource.labels.items() if key != MANAGED_BY_LABEL}
-            if before is None or _registered_by_connection(before):
+            if before is None or self._is_registered(before):
+                self._registered.add(node.key)
                 labels[MANAGED_BY_LABEL] = MANAGED_BY_CONNECTION
             try:
                 result = await self._manager.put(replace(resource, labels=labels, version=0))
@@ -145,15 +149,19 @@ class Registrar:
         if insight and insight.spec.online and _last_subscription(insight) != removal.subscription_id:
             return  # it is connected to another control plane
         stored = await self._find(removal.proxy)
-        if stored is not None and _registered_by_connection(stored):
-            try:
+        if stored is not None and self._is_registered(stored):
+            with suppress(NotFound):
                 await self._manager.delete(removal.proxy)
-            except NotFound:
-                return
             self._stats.deregistrations += 1
             log.info("deregistered", extra={"proxy": f"{removal.proxy.mesh}.{removal.proxy.name}"})
         else:
             await self._insights.finish(removal.proxy)
+        self._registered.discard(removal.proxy)
+
+    def _is_registered(self, resource: Resource) -> bool:
+        """By a connection, to this control plane or to an earlier one."""
+        marked = resource.labels.get(MANAGED_BY_LABEL) == MANAGED_BY_CONNECTION
+        return marked or resource.key in self._registered
 
     def _lock(self, proxy: ResourceKey) -> asyncio.Lock:
         return self._locks.setdefault(proxy, asyncio.Lock())
@@ -163,10 +171,6 @@ class Registrar:
             return await self._store.get(key)
         except NotFound:
             return None
-
-
-def _registered_by_connection(resource: Resource) -> bool:
-    return resource.labels.get(MANAGED_BY_LABEL) == MANAGED_BY_CONNECTION
 
 
 def _last_subscription(insight: Resource | None) -> str:

@@ -26,7 +26,7 @@ from kumacp.dpserver.tls_disk import CertificateFiles
 from kumacp.dpserver.wire import decode_request
 from kumacp.identity.ca import Identity, KeyType
 from kumacp.identity.signing_keys import SECRET, KeyRing
-from kumacp.manager import ResourceManager
+from kumacp.manager.resource_driver import ResourceManager
 from kumacp.settings import CpSettings
 from kumacp.store.api import Change, Operation, Store, StoreUnavailable
 from kumacp.xds.hub import Hub, Touched

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import socket
 import subprocess
@@ -12,11 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kumacp.front.os_process import raise_file_limit
+from kumacp.listen_server import listen
 from kumamesh.errors import UserError
-from kumamesh.names import format_address
 
-BACKLOG = 4_096
-"""Proxies come back all at once when a control plane restarts; the kernel cuts it to net.core.somaxconn."""
 STOP_S = 5.0
 """How long the process may take to end after it was told."""
 PORT_VARIABLE = "KUMA_DP_SERVER_PORT"
@@ -50,7 +47,7 @@ class FrontProcess:
         """Listen and start the process; clients may connect from now on, port 0 takes a free one. Raises
         UserError when the port cannot be had."""
         raise_file_limit()  # the gRPC server holds the other end of every splice
-        listener = listen(listen_address, port)
+        listener = listen(listen_address, port, port_variable=PORT_VARIABLE)
         control, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         control.setblocking(False)
         try:
@@ -107,27 +104,6 @@ class FrontProcess:
             self._process.kill()
             code = self._process.wait()
         self._ended.set_result(code)
-
-
-def listen(address: str, port: int) -> socket.socket:
-    """A listening TCP socket; `::` listens for IPv4 too. Raises UserError."""
-    if not 0 <= port <= 65_535:
-        raise _cannot_listen(address, port, "ports end at 65535", f"set {PORT_VARIABLE}")
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        return socket.create_server(
-            (address, port), family=family, backlog=BACKLOG, dualstack_ipv6=address == "::"
-        )
-    except OSError as error:
-        # create_server puts a text of its own around the kernel's.
-        kernels = error.errno or 0
-        reason = os.strerror(kernels) if kernels > 0 else str(error.strerror)
-        stop = "stop the other program or " if error.errno == errno.EADDRINUSE else ""
-        raise _cannot_listen(address, port, reason.lower(), f"{stop}set {PORT_VARIABLE}") from None
-
-
-def _cannot_listen(address: str, port: int, reason: str, remedy: str) -> UserError:
-    return UserError(f"cannot listen on {format_address(address, port)}: {reason}; {remedy}")
 
 
 def _spawn(listener: socket.socket, remote: socket.socket, grpc_path: str) -> subprocess.Popen[bytes]:

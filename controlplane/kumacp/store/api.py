@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -84,6 +84,10 @@ class Store(Protocol):
     def watch(self) -> AbstractContextManager[Feed]:
         """Everything committed from now on, in batches of one transaction. A subscriber that falls more than
         10,000 changes behind gets FeedOverrun and must list again."""
+
+    @property
+    def writes(self) -> Mapping[str, int]:
+        """Committed changes so far, by operation."""
 
     async def close(self) -> None:
         """Flush and release; the store is not used after that."""

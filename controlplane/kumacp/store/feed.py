@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -61,9 +61,11 @@ class ChangeFeed:
     def __init__(self) -> None:
         self._subscriptions: set[Subscription] = set()
         self._closed = False
+        self.published: Counter[str] = Counter()
 
     def publish(self, batch: tuple[Change, ...]) -> None:
         if batch:
+            self.published.update(change.operation.value for change in batch)
             for subscription in self._subscriptions:
                 subscription.put(batch)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
@@ -45,6 +45,10 @@ class MemoryStore:
 
     def watch(self) -> AbstractContextManager[Feed]:
         return self._feed.watch()
+
+    @property
+    def writes(self) -> Mapping[str, int]:
+        return self._feed.published
 
     async def close(self) -> None:
         self._closed = True

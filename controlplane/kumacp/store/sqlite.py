@@ -104,6 +104,10 @@ class SqliteStore:
     def watch(self) -> AbstractContextManager[Feed]:
         return self._feed.watch()
 
+    @property
+    def writes(self) -> Mapping[str, int]:
+        return self._feed.published
+
     async def close(self) -> None:
         if self._writing.done():
             return

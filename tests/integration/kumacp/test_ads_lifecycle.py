@@ -88,6 +88,28 @@ async def test_a_resource_made_beforehand_is_used_and_stays(tmp_path: Path) -> N
         assert await plane.dataplane() is not None
 
 
+async def test_a_registered_resource_that_somebody_replaced_goes_with_its_proxy(tmp_path: Path) -> None:
+    async with (
+        running(await first_store(), tmp_path) as plane,
+        await plane.connect(dataplane()) as client,
+    ):
+        await plane.put(dataplane(port=8081))
+        await client.leave()
+        await plane.gone()
+
+
+async def test_a_resource_that_was_deleted_keeps_its_proxy_configured(tmp_path: Path) -> None:
+    async with (
+        running(await first_store(), tmp_path) as plane,
+        await plane.connect(dataplane()) as client,
+    ):
+        await plane.store.delete(ResourceKey("Dataplane", "default", "web-1"))
+        await plane.put(dataplane(port=8081))
+        await client.until(lambda: "inbound:127.0.0.1:8081" in client.held[LISTENER])
+        insight = await eventually(plane.insight)
+        assert insight.online
+
+
 async def test_revoked_while_connected_ends_the_stream_and_deregisters_within_a_second(
     tmp_path: Path,
 ) -> None:

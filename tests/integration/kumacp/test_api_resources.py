@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from kumacp.api.bind_server import bind
 from kumacp.api.exchange import MAX_BODY_BYTES
+from kumacp.listen_server import listen
 from kumamesh.errors import UserError
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.insight import DataplaneInsight
@@ -306,7 +306,7 @@ async def test_requests_are_counted_by_status(rest):
 
 
 async def test_a_port_in_use_names_the_variable(tmp_path):
-    taken = bind("127.0.0.1", 0, port_variable="A", interface_variable="B")
+    taken = listen("127.0.0.1", 0, port_variable="A", interface_variable="B")
     port = taken.getsockname()[1]
     with taken:
         for variable in ("KUMA_API_SERVER_HTTP_PORT", "KUMA_API_SERVER_HTTPS_PORT"):
@@ -320,10 +320,10 @@ async def test_a_port_in_use_names_the_variable(tmp_path):
 
 async def test_an_interface_that_is_not_there_names_the_variable():
     with pytest.raises(UserError, match="check IFACE and PORT"):
-        bind("192.0.2.1", 0, port_variable="PORT", interface_variable="IFACE")
+        listen("192.0.2.1", 0, port_variable="PORT", interface_variable="IFACE")
 
 
 async def test_after_stop_nothing_listens(tmp_path):
     async with running_api(tmp_path) as api:
         port = api.server.http_port
-    bind("127.0.0.1", port, port_variable="A", interface_variable="B").close()
+    listen("127.0.0.1", port, port_variable="A", interface_variable="B").close()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kumacp.api.bind_server import bind
+from kumacp.listen_server import listen
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.insight import DataplaneInsight
 from running_api import Kumactl, RunningApi, running_api
@@ -378,7 +378,7 @@ async def test_completion(tmp_path, shell):
 
 
 async def test_an_absent_control_plane_is_named_with_the_remedy(tmp_path):
-    listener = bind("127.0.0.1", 0, port_variable="A", interface_variable="B")
+    listener = listen("127.0.0.1", 0, port_variable="A", interface_variable="B")
     port = listener.getsockname()[1]
     listener.close()
     run = Kumactl(tmp_path)
@@ -395,7 +395,7 @@ async def test_an_absent_control_plane_is_named_with_the_remedy(tmp_path):
 
 
 async def test_a_silent_control_plane_is_given_up_on(tmp_path):
-    with bind("127.0.0.1", 0, port_variable="A", interface_variable="B") as listener:
+    with listen("127.0.0.1", 0, port_variable="A", interface_variable="B") as listener:
         run = Kumactl(tmp_path)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         await run("config", "control-planes", "add", "--name", "a", "--address", url, "--skip-check")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from agent_runs import Agents, agents
 from fake_cp import FakeControlPlane, token
 

@@ -15,8 +15,8 @@ import grpc
 import grpc.aio
 import pytest
 from envoy.service.discovery.v3 import discovery_pb2
-from fake_cp import DELTA, UNLIMITED, FakeControlPlane, Stream
 
+from fake_cp import DELTA, UNLIMITED, FakeControlPlane, Stream
 from kumadp.relay.server import Relay
 from kumadp.relay.upstream_client import write
 from kumadp_bootstrap.rewrite import Upstream

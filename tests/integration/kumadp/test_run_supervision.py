@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from agent_runs import FAKE_ENVOY, Agents, envoy_of
 from fake_cp import token
 from lab import Program, eventually

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kumacp.defaults import ensure_defaults
+from kumacp.defaults_driver import ensure_defaults
 from kumacp.identity.admin_ca import from_secret_data
 from kumacp.identity.signing_keys import KeyRing
-from kumacp.manager import ResourceManager
+from kumacp.manager.resource_driver import ResourceManager
 from kumacp.settings import CpSettings
 from kumacp.store.api import StoreUnavailable
 from kumacp.store.memory import MemoryStore

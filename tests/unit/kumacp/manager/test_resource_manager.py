@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 
 from kumacp.identity.signing_keys import KeyRing, TokenKind
-from kumacp.manager import ResourceManager
+from kumacp.manager.resource_driver import ResourceManager
 from kumacp.settings import CpSettings
 from kumacp.store.api import Conflict, NotFound
 from kumacp.store.memory import MemoryStore

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from kumacp.manager import advice, membership, mesh_rules
 from kumacp.manager.proxies import PROXY_TYPES, Place, placed
+from kumacp.manager import advice, membership, mesh_rules
 from kumacp.settings import CpSettings
 from kumacp.store.api import Conflict, NotFound, Store
 from kumacp.store.memory import utc_now

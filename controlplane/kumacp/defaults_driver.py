@@ -13,7 +13,7 @@ from datetime import datetime
 
 from kumacp.identity.admin_ca import ADMIN_CA_SECRET, create_admin_ca, to_secret_data
 from kumacp.identity.signing_keys import KeyRing, SigningKeyNotFound, TokenKind, signing_key_name
-from kumacp.manager import ResourceManager
+from kumacp.manager.resource_driver import ResourceManager
 from kumacp.settings import CpSettings
 from kumacp.store.api import NotFound, Store
 from kumacp.store.memory import utc_now
