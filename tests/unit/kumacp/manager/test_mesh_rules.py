@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from kumacp.manager.resource_driver import mesh_rules
+from kumacp.manager import mesh_rules
 from kumamesh.resource import Violation
 from kumamesh.resources.mesh import Mesh, Mtls, MtlsBackend
 
