@@ -114,5 +114,6 @@ class Proxy:
                     await self._admin.drain_listeners()
                 case Step.DRAIN_INBOUND:
                     await self._admin.drain_listeners(inbound_only=True)
+                    log.info("inbound listeners are draining")
         except AdminError as error:
             raise WorldError(str(error)) from error

@@ -100,8 +100,6 @@ class ReadinessServer:
             ("cache-control", "no-cache, max-age=0"),
             ("x-powered-by", "kuma-dp"),
         ]
-        out = connection.send(h11.Response(status_code=status, headers=headers)) or b""
-        # h11 drops the body of an answer to HEAD by itself.
-        return (
-            out + (connection.send(h11.Data(data=body)) or b"") + (connection.send(h11.EndOfMessage()) or b"")
-        )
+        response = h11.Response(status_code=status, headers=headers)
+        content = [] if request.method == b"HEAD" else [h11.Data(data=body)]
+        return b"".join(connection.send(event) or b"" for event in (response, *content, h11.EndOfMessage()))

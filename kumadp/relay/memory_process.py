@@ -7,14 +7,24 @@ import ctypes
 
 _LARGE_BYTES = 1024 * 1024
 _QUIET_S = 2.0
+# mallopt(3)
+_M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
+_ARENAS = 2
 
 
 class MemoryTrimmer:
-    """Trims once large messages have stopped for a while."""
+    """Trims once large messages have stopped for a while. Does nothing without glibc."""
 
     def __init__(self) -> None:
         self._timer: asyncio.TimerHandle | None = None
-        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
+        library = ctypes.CDLL(None)
+        self._trim = getattr(library, "malloc_trim", None)
+        if hasattr(library, "mallopt"):
+            # Set, so that it does not grow with the first large message: a large block is mapped by itself
+            # and goes back when it is freed. gRPC's threads get no heaps of their own to keep things in.
+            library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+            library.mallopt(_M_ARENA_MAX, _ARENAS)
 
     def note(self, size: int) -> None:
         """A message of this many bytes passed."""

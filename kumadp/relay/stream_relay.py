@@ -128,6 +128,8 @@ class StreamRelay:
                 self._on_response(raw)
                 if not self._leaving:
                     await self._downstream.write(raw)
+                # The next message may be hours away: this one's memory is not held until then.
+                del raw
         except grpc.RpcError:
             pass  # the status follows
         except (grpc.aio.BaseError, asyncio.InvalidStateError):

@@ -6,6 +6,7 @@ an HMAC secret can pass.
 
 from __future__ import annotations
 
+import functools
 import math
 import uuid
 from collections.abc import Iterable, Mapping
@@ -206,7 +207,9 @@ def check_zone(claims: ZoneClaims, zone: str, proxy_type: str) -> None:
         raise _denied(f"zone from requestor: {zone} is different than in token: {claims.zone}")
 
 
+@functools.lru_cache(maxsize=32)
 def _private_key(pem: bytes) -> rsa.RSAPrivateKey:
+    # Kept, because reading a key checks it, which takes longer than signing with it.
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):

@@ -95,6 +95,7 @@ async def measure(port: int, folder: Path, relay_pid: int) -> list[tuple[str, st
     }
     calls = {name: channel.stream_stream(METHOD)() for name, channel in channels.items()}
     rows = []
+    idle = pss_mb(relay_pid)
     for label, (size, count, goal) in SIZES.items():
         times: dict[str, list[float]] = {name: [] for name in calls}
         for _ in range(ROUNDS):
@@ -104,7 +105,6 @@ async def measure(port: int, folder: Path, relay_pid: int) -> list[tuple[str, st
         direct, relayed = (statistics.median(times[name]) for name in ("direct", "relay"))
         shown = f"p50 {relayed - direct:.2f} ms ({direct:.2f} direct, {relayed:.2f} relayed)"
         rows.append((f"relay, added latency at {label}", shown, goal))
-    idle = pss_mb(relay_pid)
     await exchange(calls["relay"], LARGE_PUSH)
     await asyncio.sleep(SETTLE_S)
     shown = f"{pss_mb(relay_pid) - idle:+.1f} MB against before"

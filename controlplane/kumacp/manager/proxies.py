@@ -40,6 +40,14 @@ def placed(resource: Resource, place: Place) -> Resource:
     return replace(resource, spec=spec, labels={**resource.labels, **computed})
 
 
+def registered_as_before(old: Resource, new: Resource) -> Resource:
+    """A proxy that is here because it connected stays so when somebody edits its resource: it still goes when
+    the proxy goes."""
+    if old.labels.get(names.MANAGED_BY_LABEL) != names.MANAGED_BY_CONNECTION:
+        return new
+    return replace(new, labels={**new.labels, names.MANAGED_BY_LABEL: names.MANAGED_BY_CONNECTION})
+
+
 def _refuse_other(given: Mapping[str, str], computed: Mapping[str, str]) -> None:
     violations = tuple(
         Violation(f'labels["{label}"]', f"must be {computed[label]!r}, which is set by this control plane")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from kumacp.manager.proxies import PROXY_TYPES, Place, placed
 from kumacp.manager import advice, membership, mesh_rules
+from kumacp.manager.proxies import PROXY_TYPES, Place, placed, registered_as_before
 from kumacp.settings import CpSettings
 from kumacp.store.api import Conflict, NotFound, Store
 from kumacp.store.memory import utc_now
@@ -104,6 +104,8 @@ class ResourceManager:
         if new.type == "Mesh":
             _refuse(mesh_rules.update_violations(old.spec, new.spec))
             await self._ensure_authorities(new)
+        if new.type in PROXY_TYPES:
+            new = registered_as_before(old, new)
         return await self._store.update(replace(new, version=new.version or old.version))
 
     async def _ensure_authorities(self, mesh: Resource) -> None:

@@ -18,7 +18,8 @@ def test_a_bootstrap() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"node: {}", b"[]", b"{}", b'{"bootstrap": "%%"}', b'{"bootstrap": 5}', b'{"bootstrap": ""}']
+    "body",
+    [b"", b"node: {}", b"[]", b"{}", b'{"bootstrap": "%%"}', b'{"bootstrap": 5}', b'{"bootstrap": ""}'],
 )
 def test_an_answer_without_a_bootstrap_is_final(body: bytes) -> None:
     outcome = judge(200, body)

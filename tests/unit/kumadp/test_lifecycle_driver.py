@@ -14,7 +14,9 @@ from kumadp.readiness import Readiness
 class World:
     """Envoy ends when it gets a signal; what the sets name fails or never returns."""
 
-    def __init__(self, failing: frozenset[Step] = frozenset(), hanging: frozenset[Step] = frozenset()) -> None:
+    def __init__(
+        self, failing: frozenset[Step] = frozenset(), hanging: frozenset[Step] = frozenset()
+    ) -> None:
         self.driver: Driver
         self.failing, self.hanging = failing, hanging
         self.readiness: list[Readiness] = []

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from kumacp.manager.proxies import Place, placed
+from kumacp.manager.proxies import Place, placed, registered_as_before
 from kumamesh.resource import InvalidResource, Resource, ResourceKey
 from kumamesh.resources.dataplane import Dataplane, Gateway, Inbound, Networking
 from kumamesh.resources.zone import ZoneEgress, ZoneIngress
@@ -73,3 +75,18 @@ def test_other_zone_or_origin_is_refused_with_the_label() -> None:
         'labels["kuma.io/origin"]',
         'labels["kuma.io/zone"]',
     }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept"),
+    [
+        ({"kuma.io/managed-by": "kuma-dp"}, {"a": "b"}, {"a": "b", "kuma.io/managed-by": "kuma-dp"}),
+        ({"kuma.io/managed-by": "somebody"}, {"a": "b"}, {"a": "b"}),
+        ({}, {}, {}),
+    ],
+)
+def test_an_edited_proxy_stays_what_its_connection_made(
+    old: dict[str, str], new: dict[str, str], kept: dict[str, str]
+) -> None:
+    stored, given = (replace(dataplane(), labels=labels) for labels in (old, new))
+    assert registered_as_before(stored, given).labels == kept
