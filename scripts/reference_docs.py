@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from kumadp.cli import cli as kuma_dp
 
 from kumacp.cli import cli as kuma_cp
 from kumacp.settings import CpSettings
 from kumactl.cli import cli as kumactl
+from kumadp.cli import cli as kuma_dp
 from kumadp.settings import DpSettings
 from kumamesh.settings import options
 

@@ -11,13 +11,15 @@ import click
 import yaml
 
 from kumacp.settings import CpSettings
+from kumamesh import commands
 from kumamesh import version as build
-from kumamesh.errors import EXIT_FAILURE, EXIT_USAGE, UserError
+from kumamesh.commands import CONTEXT_SETTINGS
+from kumamesh.errors import EXIT_USAGE, UserError
 from kumamesh.options import add_flags
 from kumamesh.settings import resolve
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings=CONTEXT_SETTINGS)
 def cli() -> None:
     """The control plane of a service mesh: REST for people, configuration and certificates for proxies."""
 
@@ -66,17 +68,4 @@ def _document(path: Path | None) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run the command; a failure is one line on stderr and an exit code."""
-    try:
-        cli(standalone_mode=False)
-    except UserError as error:
-        _fail(str(error), error.exit_code)
-    except click.ClickException as error:
-        _fail(error.format_message(), EXIT_USAGE)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted", EXIT_FAILURE)
-
-
-def _fail(message: str, code: int) -> None:
-    print(f"Error: {message}", file=sys.stderr)
-    sys.exit(code)
+    sys.exit(commands.run(cli, "kuma-cp"))

@@ -26,7 +26,14 @@ def agent_process(sidecar: Sidecar) -> psutil.Process:
 
 
 def envoy_of(agent: psutil.Process) -> psutil.Process | None:
-    return next((child for child in agent.children() if "envoy" in child.name()), None)
+    return next((child for child in agent.children() if "--config-path" in _arguments(child)), None)
+
+
+def _arguments(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def one_start(started: Lab, plane: ControlPlane, number: int) -> dict[str, float]:

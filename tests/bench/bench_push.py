@@ -17,7 +17,9 @@ from lab import ControlPlane, dataplane, lab, mesh
 CLIENTS = (1, 100, 1000)
 ROUNDS = 30
 SETTLE_S = 3.0
-IDLE_S = 10.0
+FLUSH_S = 15.0
+"""Longer than the interval at which insights are written: what is idle starts after that."""
+IDLE_S = 20.0
 SCRIPT = Path(__file__).with_name("delta_clients.py")
 
 
@@ -93,7 +95,7 @@ def one_size(count: int) -> list[tuple[str, str, str]]:
         for number in range(ROUNDS):
             backend["networking"]["inbound"][0]["port"] = 10_000 + number
             times.append(crowd.measure(plane, backend))
-        time.sleep(SETTLE_S)
+        time.sleep(FLUSH_S)
         each = (memory_mb(plane) - before) / count
         cpu = cpu_seconds(plane)
         time.sleep(IDLE_S)

@@ -10,7 +10,7 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 TYPE = "type.googleapis.com/envoy.extensions"
 ROUTER = {
@@ -23,12 +23,12 @@ def write_identities(folder: Path) -> None:
     """ca.pem, and NAME.pem and NAME.key for web and backend with their SPIFFE ids."""
     now = datetime.datetime.now(datetime.UTC)
     ca_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([])
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "default")])
     until = now + datetime.timedelta(days=1)
 
-    def builder(subject_key: Any, *uris: str) -> x509.CertificateBuilder:
+    def builder(subject: x509.Name, subject_key: Any, *uris: str) -> x509.CertificateBuilder:
         return (
-            x509.CertificateBuilder(name, name, subject_key.public_key(), x509.random_serial_number())
+            x509.CertificateBuilder(issuer, subject, subject_key.public_key(), x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(minutes=1))
             .not_valid_after(until)
             .add_extension(
@@ -36,12 +36,14 @@ def write_identities(folder: Path) -> None:
             )
         )
 
-    ca = builder(ca_key, "spiffe://default").add_extension(x509.BasicConstraints(True, None), critical=True)
+    ca = builder(issuer, ca_key, "spiffe://default").add_extension(
+        x509.BasicConstraints(True, None), critical=True
+    )
     (folder / "ca.pem").write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     for service in ("web", "backend"):
         key = ec.generate_private_key(ec.SECP256R1())
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-        leaf = builder(key, f"spiffe://default/{service}").add_extension(usage, critical=False)
+        leaf = builder(x509.Name([]), key, f"spiffe://default/{service}").add_extension(usage, critical=False)
         pem = leaf.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
         (folder / f"{service}.pem").write_bytes(pem)
         (folder / f"{service}.key").write_bytes(

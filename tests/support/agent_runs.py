@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
 from fake_cp import FakeControlPlane
 from lab import Program, free_port
 

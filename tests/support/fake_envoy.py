@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Stands in for Envoy where only command line, environment, signals and exit code matter.
 
-`FAKE_ENVOY_LOG` names the file it appends JSON lines to; `FAKE_ENVOY_EXIT` makes it end at once with that code, or
-by that signal when negative; `FAKE_ENVOY_STUBBORN` makes it ignore SIGTERM.
+`FAKE_ENVOY_LOG` names the file it appends JSON lines to; `FAKE_ENVOY_EXIT` makes it end at once with that
+code, or by that signal when negative; `FAKE_ENVOY_STUBBORN` makes it ignore SIGTERM.
 """
 
 import json

@@ -24,6 +24,7 @@ from kumacp.xds.facts import (
     outbound_services,
 )
 from kumacp.xds.model import Endpoint, TlsMode
+from kumacp.xds.pool import OutboundPool
 from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL, builtin_ca_cert_secret
 from kumamesh.resource import Resource
 
@@ -59,10 +60,11 @@ class _Service:
 class MeshView:
     """One mesh. Changes are noted one by one; `commit` says what they made different together."""
 
-    def __init__(self, name: str, zone: str) -> None:
+    def __init__(self, name: str, zone: str, pool: OutboundPool) -> None:
         self.name = name
         self.settings = MeshSettings()
         self._zone = zone
+        self._pool = pool
         self._mesh: Resource | None = None
         self._ca_certificates: dict[str, bytes] = {}
         self._dataplanes: dict[str, Resource] = {}
@@ -175,7 +177,7 @@ class MeshView:
         if _same(before, resource):
             return
         self._dataplanes_before.setdefault(name, before)
-        _put(self._dataplanes, name, resource)
+        _put(self._dataplanes, name, self._pool.share(resource) if resource else None)
         referred_before = outbound_services(before.spec) if before else frozenset()
         referred = outbound_services(resource.spec) if resource else frozenset()
         for service in referred - referred_before:
@@ -224,11 +226,12 @@ class View:
 
     def __init__(self, zone: str) -> None:
         self._zone = zone
+        self._pool = OutboundPool()
         self._meshes: dict[str, MeshView] = {}
 
     def mesh(self, name: str) -> MeshView:
         """The mesh as it is; one that nothing is known of has no mTLS and no services."""
-        return self._meshes.get(name) or MeshView(name, self._zone)
+        return self._meshes.get(name) or MeshView(name, self._zone, self._pool)
 
     def apply(self, changes: Iterable[Change]) -> dict[str, MeshDelta]:
         """Take over committed changes; says what they made different, by mesh, and nothing else."""
@@ -240,7 +243,7 @@ class View:
                 continue
             mesh = self._meshes.get(name)
             if mesh is None:
-                mesh = self._meshes[name] = MeshView(name, self._zone)
+                mesh = self._meshes[name] = MeshView(name, self._zone, self._pool)
             concerned[name] = mesh
             mesh.note(key.type, key.name, change.new)
         deltas = {name: mesh.commit() for name, mesh in concerned.items()}

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from envoy_binary import envoy_path
 from fake_cp import token
-
 from kumadp import host_disk
 from kumadp.envoy.binary import find_envoy, wheel_envoy
 from kumadp.envoy.version_process import VersionProbe
@@ -71,12 +71,17 @@ def test_the_readiness_port_moves_only_when_the_user_did_not_choose_it() -> None
 
 def test_a_temporary_work_dir_is_removed_even_after_an_error(tmp_path: Path) -> None:
     seen = []
-    with pytest.raises(RuntimeError), work_dir(None) as folder:
-        seen.append(folder)
-        assert folder.stat().st_mode & 0o777 == 0o711
-        assert folder.name.startswith("kuma-dp-")
-        (folder / "file").write_text("")
-        raise RuntimeError
+
+    def fail() -> None:
+        with work_dir(None) as folder:
+            seen.append(folder)
+            assert folder.stat().st_mode & 0o777 == 0o711
+            assert folder.name.startswith("kuma-dp-")
+            (folder / "file").write_text("")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert not seen[0].exists()
 
 
