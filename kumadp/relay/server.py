@@ -66,6 +66,7 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         self._token = token
         self._leaving = asyncio.Event()
         self._streams: set[StreamRelay] = set()
+        self._lost = False
         self._holds = Holds()
         self._lines = LineLimit()
         self._trimmer = MemoryTrimmer()
@@ -146,12 +147,16 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
 
     def _measured(self, on_response: Callable[[bytes], None]) -> Callable[[bytes], None]:
         def see(raw: bytes) -> None:
+            if self._lost:
+                self._lost = False
+                log.info("the control plane at %s answers again", target_of(self.upstream))
             self._trimmer.note(len(raw))
             on_response(raw)
 
         return see
 
     def _report(self, method: str, ending: Ending) -> None:
+        self._lost = self._lost or (ending.by_upstream and not ending.clean)
         what = f"{method.rpartition('/')[2]} to {target_of(self.upstream)}"
         if ending.refused:
             if not self._listener.refused(ending.reason()):

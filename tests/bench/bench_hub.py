@@ -148,8 +148,17 @@ def main() -> None:
     options = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     print(f"{SERVICES} services, {SERVICES} outbounds per proxy, mTLS STRICT; hub only, no network\n")
-    titles = ("proxies", "connect", "endpoint p50", "max", "protocol", "permission", "mesh mode", "built")
-    titles += ("KB per proxy",)
+    titles = (
+        "proxies",
+        "connect",
+        "endpoint p50",
+        "max",
+        "protocol",
+        "permission",
+        "mesh mode",
+        "built",
+        "KB per proxy",
+    )
     print("  ".join(f"{title:>12}" for title in titles))
     for proxies in options.proxies:
         with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:

@@ -169,6 +169,7 @@ class FakeControlPlane:
         self.bootstrap_requests: list[dict[str, Any]] = []
         self.streams: list[Stream] = []
         self.admin_port = 0
+        self.hds = False
         self.changed = asyncio.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.url = ""
@@ -302,6 +303,7 @@ class FakeControlPlane:
             ca_pem=self.ca_pem,
             resource=request.get("dataplaneResource", ""),
             token=request.get("dataplaneToken", ""),
+            hds=self.hds,
             delta="feature-delta-grpc" in request["features"],
             admin_port=admin.get("port") or self.admin_port or 9901,
             readiness_port=request["readinessPort"],

@@ -14,27 +14,48 @@ Touched = Mapping[ResourceKey, Mapping[str, frozenset[str]]]
 """Proxy -> type_url -> names of the resources that are new, different or gone."""
 
 
+class _Names:
+    """The last name of a chain of touched ones."""
+
+    __slots__ = ("before", "key")
+
+    def __init__(self, before: _Names | None, key: UnitKey) -> None:
+        self.before = before
+        self.key = key
+
+
 class TouchedRecord:
-    """Collects names while a batch is worked through."""
+    """Collects names while a batch is worked through.
+
+    Proxies that are touched in the same names share them: a thousand subscribers of a service cost no
+    thousand sets, which would be the greater part of the work, and of the garbage.
+    """
 
     def __init__(self) -> None:
-        self._names: dict[ResourceKey, dict[str, set[str]]] = {}
+        self._last: dict[ResourceKey, _Names] = {}
+        self._next: dict[tuple[int, UnitKey], _Names] = {}
 
-    def add(self, proxy: ResourceKey, type_url: str, name: str) -> None:
-        types = self._names.get(proxy)
-        if types is None:
-            types = self._names[proxy] = {}
-        names = types.get(type_url)
+    def add(self, proxy: ResourceKey, key: UnitKey) -> None:
+        before = self._last.get(proxy)
+        step = (id(before), key)
+        names = self._next.get(step)
         if names is None:
-            types[type_url] = {name}
-        else:
-            names.add(name)
+            names = self._next[step] = _Names(before, key)
+        self._last[proxy] = names
 
     def result(self) -> Touched:
-        return {
-            proxy: {type_url: frozenset(names) for type_url, names in types.items()}
-            for proxy, types in self._names.items()
-        }
+        collected = {names: _collect(names) for names in set(self._last.values())}
+        return {proxy: collected[names] for proxy, names in self._last.items()}
+
+
+def _collect(last: _Names) -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    names: _Names | None = last
+    while names is not None:
+        type_url, name = names.key
+        found.setdefault(type_url, set()).add(name)
+        names = names.before
+    return {type_url: frozenset(collected) for type_url, collected in found.items()}
 
 
 class Proxy:
@@ -73,9 +94,9 @@ class Proxy:
             return
         names[name] = unit.resource
         if before is None or before.version != unit.resource.version:
-            touched.add(self.key, type_url, name)
+            touched.add(self.key, unit.key)
 
     def drop(self, key: UnitKey, touched: TouchedRecord) -> None:
         type_url, name = key
         del self.desired[type_url][name]
-        touched.add(self.key, type_url, name)
+        touched.add(self.key, key)

@@ -145,6 +145,10 @@ def test_a_bad_resource(kuma_dp: Agents, tmp_path: Path, text: str, parts: tuple
     fails(agent, kuma_dp, *parts, code=agent.process.returncode)
 
 
+def test_an_empty_standard_input(kuma_dp: Agents) -> None:
+    fails(kuma_dp.run("--dataplane-file=-"), kuma_dp, "standard input is empty")
+
+
 def test_files_that_are_not_there(kuma_dp: Agents) -> None:
     fails(kuma_dp.run("--dataplane-file=/no/dp.yaml"), kuma_dp, "/no/dp.yaml cannot be read: No such file")
     fails(kuma_dp.run("--name=a", "--dataplane-token-file=/no/t"), kuma_dp, "token file /no/t cannot be read")

@@ -139,6 +139,27 @@ def test_envoy_dies_with_a_killed_agent_where_setpriv_is_missing(recorder: Recor
     eventually(lambda: not psutil.pid_exists(pid), "Envoy's end")
 
 
+def test_an_inline_resource_with_variables_reaches_the_control_plane(recorder: Recorder) -> None:
+    plane = recorder.kuma_dp.plane
+    agent = recorder.kuma_dp.run(
+        f"--cp-address={plane.url}",
+        f"--ca-cert-file={plane.ca_path}",
+        f"--binary-path={FAKE_ENVOY}",
+        "--dataplane={type: Dataplane, mesh: demo, name: {{ name }}, networking: {address: '{{address}}'}}",
+        "--dataplane-var=name=web-7",
+        "-v",
+        "address=127.0.0.1",
+        FAKE_ENVOY_LOG=str(recorder.path),
+    )
+    recorder.started(agent)
+    (request,) = plane.bootstrap_requests
+    assert (request["mesh"], request["name"]) == ("demo", "web-7")
+    resource = json.loads(request["dataplaneResource"])
+    assert resource["networking"]["address"] == "127.0.0.1"
+    assert resource["networking"]["admin"]["port"] > 0
+    assert agent.end() == 0
+
+
 def test_a_stop_while_the_control_plane_is_asked_leaves_nothing(recorder: Recorder) -> None:
     recorder.kuma_dp.plane.answers.extend([(503, b"")] * 1_000)
     agent = recorder.start()

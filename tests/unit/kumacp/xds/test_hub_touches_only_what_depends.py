@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import hub_world as world
 from kumacp.xds.hub import Counters, Hub
-from kumacp.xds.model import UnitInput
+from kumacp.xds.model import ProxyMetadata, UnitInput
 from kumacp.xds.proxy import Touched
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.xds import CLUSTER, ENDPOINT, LISTENER, SECRET, XdsResource
@@ -48,7 +50,7 @@ class Site:
         return world.build(input_)
 
 
-def backend(name: str = "b1", address: str = "10.0.1.1", **more: object) -> Resource:
+def backend(name: str = "b1", address: str = "10.0.1.1", **more: Any) -> Resource:
     return world.dataplane(name, address=address, inbounds=[world.inbound("backend", **more)])
 
 
@@ -254,7 +256,7 @@ def test_a_disconnected_proxy_is_forgotten_with_its_units() -> None:
 
 def test_connecting_again_starts_afresh_with_the_new_metadata() -> None:
     made = site()
-    made.hub.connect(WEB, world.ProxyMetadata())
+    made.hub.connect(WEB, ProxyMetadata())
     assert set(made.hub.desired(WEB)[CLUSTER]) == {"backend", "localhost:8080"}
     made.hub.disconnect(WEB)
     assert made.hub.counters.held == 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_an_inbound_gives_a_listener_and_the_cluster_of_the_workload() -> None:
 
 
 @pytest.mark.parametrize("left_out", [{"state": "Ignored"}, {"port": 49151}])
-def test_ignored_inbounds_and_the_reserved_port_have_no_listener(left_out: dict[str, object]) -> None:
+def test_ignored_inbounds_and_the_reserved_port_have_no_listener(left_out: dict[str, Any]) -> None:
     units = own(world.dataplane("b1", inbounds=[world.inbound("backend", **left_out)]))
     assert not [name for type_url, name in units if type_url == LISTENER]
 
@@ -215,9 +216,9 @@ def test_no_admin_listener_where_admin_itself_listens(address: str, admin_addres
 
 @pytest.mark.parametrize("change", [{"admin_port": 0}, {"admin_address": "192.0.2.1"}])
 def test_nothing_of_admin_without_a_port_or_with_an_address_of_another_host(
-    change: dict[str, object],
+    change: dict[str, Any],
 ) -> None:
-    metadata = replace(world.METADATA, admin_tls=ADMIN_TLS, **change)  # type: ignore[arg-type]  # parametrized
+    metadata = replace(world.METADATA, admin_tls=ADMIN_TLS, **change)
     assert own(world.dataplane("web"), metadata=metadata) == {}
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import hub_world as world
@@ -34,9 +36,7 @@ class Mesh:
         return self.view.apply(changes).get("default")
 
 
-def backend(
-    name: str = "b1", *, address: str = "10.0.0.1", connected: bool = False, **more: object
-) -> Resource:
+def backend(name: str = "b1", *, address: str = "10.0.0.1", connected: bool = False, **more: Any) -> Resource:
     return world.dataplane(
         name, address=address, inbounds=[world.inbound("backend", **more)], connected=connected
     )
@@ -79,7 +79,7 @@ def test_the_advertised_address_wins_over_all_others() -> None:
 @pytest.mark.parametrize(
     "unhealthy", [{"state": "NotReady"}, {"state": "Ignored"}, {"health": {"ready": False}}, {"port": 49151}]
 )
-def test_unhealthy_inbounds_and_the_reserved_port_are_no_endpoints(unhealthy: dict[str, object]) -> None:
+def test_unhealthy_inbounds_and_the_reserved_port_are_no_endpoints(unhealthy: dict[str, Any]) -> None:
     assert Mesh(backend(**unhealthy)).endpoints("backend") == ()
 
 
