@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from kumadp.envoy.argv import envoy_argv
 from kumadp.envoy.version import EnvoyVersion
-from kumadp.resource_template import ProxyResource
+from kumadp.proxy_resource import ProxyResource
 from kumadp.settings import DpSettings
 from kumadp_bootstrap.paths import readiness_reporter
 from kumamesh.errors import EXIT_USAGE, UserError

@@ -13,12 +13,13 @@ from kumadp.envoy.version import version_warning
 from kumadp.envoy.version_process import VersionProbe
 from kumadp.plan import DEFAULT_ADMIN_PORT, HostFacts, Plan, identify, make_plan
 from kumadp.ports_server import PortClaims, is_free, readiness_listener
-from kumadp.resource_template import ProxyResource, parse_resource, parse_vars, render
+from kumadp.proxy_resource import ProxyResource, parse_resource
 from kumadp.settings import DpSettings
 from kumadp.token_disk import TokenSource
 from kumadp.work_dir_disk import work_dir
 from kumamesh.errors import UserError
 from kumamesh.settings import Origin, Resolved
+from kumamesh.template import parse_variables, render
 
 log = logging.getLogger(__name__)
 
@@ -68,15 +69,15 @@ def prepared(
 
 
 def _resource(settings: DpSettings, text: str, source: str) -> ProxyResource | None:
-    variables = parse_vars(settings.resource_vars)
+    variables = parse_variables(settings.resource_vars)
     if not text.strip():
         if settings.resource_file:
             raise UserError(f"{source} is empty; it must hold the proxy's resource")
         return None
-    rendered, warnings = render(text, variables, source)
-    for warning in warnings:
-        log.warning("%s", warning)
-    return parse_resource(rendered, settings.proxy_type, source)
+    rendered = render(text, variables, source)
+    for name in rendered.unused:
+        log.warning("%s does not use the variable %s", source, name)
+    return parse_resource(rendered.text, settings.proxy_type, source)
 
 
 def _admin_port(resource: ProxyResource | None, claims: PortClaims) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,10 @@ def run(
         # The reader, such as `head`, has seen enough; keep the interpreter from flushing into the pipe again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILURE
+    except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, told in one line
+        logging.getLogger(__name__).debug("internal error", exc_info=True)
+        fault = " ".join(f"{type(error).__name__}: {error}".split())
+        return _failed(f"internal error: {fault}; --log-level=debug shows where", EXIT_FAILURE)
     return code if isinstance(code, int) else 0
 
 

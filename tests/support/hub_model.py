@@ -24,6 +24,7 @@ from kumacp.xds.model import (
 )
 from kumamesh.names import MANAGED_BY_LABEL, SERVICE_TAG
 from kumamesh.resource import Resource, ResourceKey
+from kumamesh.resources.dataplane import Outbound
 from kumamesh.resources.mesh import MtlsBackend
 from kumamesh.xds import content_version
 
@@ -176,12 +177,12 @@ class Model:
             service = outbound.service
             protocol = self.protocols.get((mesh, service), "tcp")
             ready = (mesh, service) in self.ready
-            cluster = ServiceCluster(
-                mesh, service, protocol, mode is TlsMode.STRICT or (mode is TlsMode.PERMISSIVE and ready)
-            )
+            tls = mode is TlsMode.STRICT or (mode is TlsMode.PERMISSIVE and ready)
+            tags = tuple((tag, value) for tag, value in freeze_tags(outbound.tags) if tag != SERVICE_TAG)
+            cluster = ServiceCluster(mesh, service, protocol, tls, tags)
             inputs.append(cluster)
             version = world.build(cluster).version
-            inputs.append(ServiceEndpoints(service, self._endpoints(mesh, service), version))
+            inputs.append(ServiceEndpoints(service, self._endpoints(mesh, outbound), version, tags))
             inputs.append(
                 OutboundListener(
                     outbound.address,
@@ -196,7 +197,7 @@ class Model:
             )
         return inputs
 
-    def _endpoints(self, mesh: str, service: str) -> tuple[Endpoint, ...]:
+    def _endpoints(self, mesh: str, outbound: Outbound) -> tuple[Endpoint, ...]:
         found = [
             Endpoint(
                 dataplane.spec.networking.address,
@@ -206,7 +207,7 @@ class Model:
             )
             for dataplane in self._of("Dataplane", mesh)
             for inbound in dataplane.spec.networking.inbound
-            if inbound.service == service and inbound.healthy
+            if inbound.healthy and inbound.tags.items() >= outbound.tags.items()
         ]
         return tuple(sorted(found, key=lambda at: (at.address, at.port, at.tags)))
 

@@ -80,18 +80,18 @@ def dataplane(
     mesh: str = "default",
     address: str = "10.0.0.1",
     inbounds: Iterable[Mapping[str, Any]] = (),
-    outbounds: Mapping[int, str] | None = None,
+    outbounds: Mapping[int, str | Mapping[str, str]] | None = None,
     connected: bool = False,
     **networking: Any,
 ) -> Resource:
-    """`outbounds` are services by port; `connected`: registered by the connection of its proxy."""
+    """`outbounds` are services or tags by port; `connected`: registered by the connection of its proxy."""
     spec = {
         "networking": {
             "address": address,
             "inbound": list(inbounds),
             "outbound": [
-                {"port": port, "tags": {"kuma.io/service": service}}
-                for port, service in (outbounds or {}).items()
+                {"port": port, "tags": {"kuma.io/service": to} if isinstance(to, str) else dict(to)}
+                for port, to in (outbounds or {}).items()
             ],
             **networking,
         }

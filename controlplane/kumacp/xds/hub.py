@@ -21,7 +21,7 @@ from kumacp.store.api import Change, Operation
 from kumacp.xds import sidecar
 from kumacp.xds.model import IdentityRequest, IdentitySecret, ProxyMetadata, UnitInput
 from kumacp.xds.proxy import Proxy, Touched, TouchedRecord
-from kumacp.xds.services import SharedServices
+from kumacp.xds.services import SharedDestination, SharedDestinations
 from kumacp.xds.units import Unit, UnitCache, UnitKey
 from kumacp.xds.view import MeshDelta, MeshView, View
 from kumamesh.resource import Resource, ResourceKey
@@ -51,7 +51,7 @@ class Hub:
     ) -> None:
         self._view = View(zone)
         self._units = UnitCache(build)
-        self._services = SharedServices(self._units)
+        self._shared = SharedDestinations(self._units)
         self._permission = permission
         self._proxies: dict[str, dict[ResourceKey, Proxy]] = {}
         self._unmet: dict[Proxy, None] = {}
@@ -92,8 +92,8 @@ class Hub:
         self._unmet.pop(state, None)
         for unit in (*state.own.values(), *state.outbounds.values()):
             self._units.release(unit)
-        for service in state.services:
-            self._services.unsubscribe(proxy.mesh, service, state)
+        for destination in state.destinations:
+            self._shared.unsubscribe(proxy.mesh, destination, state)
 
     def desired(self, proxy: ResourceKey) -> Mapping[str, Mapping[str, XdsResource]]:
         """Live mapping type_url -> name -> resource of a connected proxy; raises KeyError for another."""
@@ -128,11 +128,11 @@ class Hub:
         for proxy in replanned:
             _adopt_dataplane(view, proxy)
         if delta.settings:
-            services = self._services.all_used(view.name)
+            used = self._shared.all(view.name)
         else:
-            services = self._services.used(view.name, delta.endpoints | delta.facts)
-        for service in services:
-            self._refresh_service(view, service, replanned, touched)
+            used = self._shared.of(view.name, delta.endpoints | delta.facts)
+        for shared in used:
+            self._refresh_shared(view, shared, replanned, touched)
         for proxy in replanned:
             self._replan(view, proxy, touched)
         if delta.settings or (delta.permissions and view.settings.mode is not None):
@@ -140,19 +140,19 @@ class Hub:
                 if proxy not in replanned:
                     self._refresh_own(view, proxy, touched)
 
-    def _refresh_service(
-        self, view: MeshView, service: str, replanned: set[Proxy], touched: TouchedRecord
+    def _refresh_shared(
+        self, view: MeshView, shared: SharedDestination, replanned: set[Proxy], touched: TouchedRecord
     ) -> None:
-        """Bring the units of a service up to date, with all who use it and are not planned anew anyway."""
-        shared = self._services.get(view.name, service)
+        """Bring a destination up to date, with all who use it and are not planned anew anyway."""
         protocol_before = shared.protocol
-        self._services.refresh(view, service)
+        self._shared.refresh(view, shared)
         for proxy in shared.subscribers:
             if proxy.dataplane is None or proxy in replanned:
                 continue
             proxy.put(shared.cluster, touched)
             proxy.put(shared.assignment, touched)
             if shared.protocol != protocol_before:
+                service = shared.destination.service
                 self._refresh_outbounds(view, proxy, proxy.dataplane, service, touched)
 
     def _refresh_outbounds(
@@ -179,15 +179,15 @@ class Hub:
         plan = sidecar.plan(view, proxy.dataplane, proxy.metadata, self._permission, proxy.identity)
         proxy.own = self._hold(proxy, proxy.own, plan.own, touched)
         proxy.outbounds = self._hold(proxy, proxy.outbounds, plan.outbounds, touched)
-        for service in proxy.services - plan.services:
-            shared = self._services.unsubscribe(view.name, service, proxy)
+        for destination in proxy.destinations - plan.destinations:
+            shared = self._shared.unsubscribe(view.name, destination, proxy)
             proxy.drop(shared.cluster.key, touched)
             proxy.drop(shared.assignment.key, touched)
-        for service in plan.services:
-            shared = self._services.subscribe(view, service, proxy)
+        for destination in plan.destinations:
+            shared = self._shared.subscribe(view, destination, proxy)
             proxy.put(shared.cluster, touched)
             proxy.put(shared.assignment, touched)
-        proxy.services = plan.services
+        proxy.destinations = plan.destinations
 
     def _want_identity(self, view: MeshView, proxy: Proxy, dataplane: Resource) -> None:
         if view.settings.mode is None:

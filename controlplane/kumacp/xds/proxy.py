@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kumacp.xds.model import IdentityRequest, IdentitySecret, ProxyMetadata
+from kumacp.xds.sidecar import Destination
 from kumacp.xds.units import Unit, UnitKey
 from kumamesh import xds
 from kumamesh.resource import Resource, ResourceKey
@@ -64,13 +65,13 @@ class Proxy:
     __slots__ = (
         "dataplane",
         "desired",
+        "destinations",
         "identity",
         "issued",
         "key",
         "metadata",
         "outbounds",
         "own",
-        "services",
         "wanted",
     )
 
@@ -80,7 +81,7 @@ class Proxy:
         self.dataplane: Resource | None = None
         self.own: dict[UnitKey, Unit] = {}
         self.outbounds: dict[UnitKey, Unit] = {}
-        self.services: frozenset[str] = frozenset()
+        self.destinations: frozenset[Destination] = frozenset()
         self.desired: dict[str, dict[str, XdsResource]] = {type_url: {} for type_url in xds.UPDATE_ORDER}
         self.wanted: IdentityRequest | None = None
         self.issued: IdentityRequest | None = None

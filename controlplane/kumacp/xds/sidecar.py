@@ -1,14 +1,14 @@
 """What one sidecar needs, as a pure function of its mesh, its Dataplane and what it said of itself.
 
 Contract 3.7, 5.1-5.6; kuma-cp 3.2-3.4. Clusters and assignments of services are the same for every proxy of a
-mesh, so a plan names the services only; `service_cluster` and `service_endpoints` are their inputs.
+mesh, so a plan names the destinations only; `service_cluster` and `service_endpoints` are their inputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from kumacp.xds.facts import HTTP_PROTOCOLS, serving_inbounds
 from kumacp.xds.model import (
@@ -27,15 +27,20 @@ from kumacp.xds.model import (
     ServiceEndpoints,
     Tags,
     UnitInput,
+    cluster_name,
     freeze_tags,
 )
 from kumacp.xds.units import UnitKey
 from kumacp.xds.view import MeshView
+from kumamesh.names import SERVICE_TAG
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.dataplane import Dataplane, Inbound, Outbound
 
 REUSE_PORT = "feature-reuse-port"
 READINESS_UNIX_SOCKET = "feature-readiness-unix-socket"
+
+_OWN_CLUSTERS = ("kuma:", "localhost:")
+"""What names of clusters of the proxy itself begin with."""
 
 _ADMIN_ADDRESSES = {
     "": "127.0.0.1",
@@ -45,6 +50,18 @@ _ADMIN_ADDRESSES = {
     "::": "::1",
 }
 """Where Envoy's admin may listen, and how Envoy itself reaches it (contract 3.4)."""
+
+
+class Destination(NamedTuple):
+    """Where outbounds lead: a service, or those of its endpoints that have all of `tags`."""
+
+    service: str
+    tags: Tags
+
+    @property
+    def cluster(self) -> str:
+        """Name of its cluster and its assignment."""
+        return cluster_name(self.service, self.tags)
 
 
 class InboundRbac(Protocol):
@@ -64,15 +81,15 @@ class InboundRbac(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Inputs of a proxy's own units, of its outbound listeners, and the services they lead to.
+    """Inputs of a proxy's own units, of its outbound listeners, and the destinations they lead to.
 
     `own` depends on the Dataplane, the permissions and mTLS of the mesh, `outbounds` on the Dataplane and on
-    the facts of `services`. The cluster and the assignment of each of `services` complete the plan.
+    the facts of its services. The cluster and the assignment of each of `destinations` complete the plan.
     """
 
     own: Mapping[UnitKey, UnitInput]
     outbounds: Mapping[UnitKey, UnitInput]
-    services: frozenset[str]
+    destinations: frozenset[Destination]
 
 
 def plan(
@@ -86,7 +103,7 @@ def plan(
     return Plan(
         own=own_units(view, dataplane, metadata, permission, identity),
         outbounds=outbound_units(view, dataplane, metadata),
-        services=frozenset(service for service, _ in _outbounds(dataplane.spec)),
+        destinations=frozenset(destination for destination, _ in _outbounds(dataplane.spec)),
     )
 
 
@@ -117,7 +134,8 @@ def outbound_units(
     source_tags = _joined_tags(dataplane.spec)
     reuse_port = REUSE_PORT in metadata.features
     units: dict[UnitKey, UnitInput] = {}
-    for service, outbound in _outbounds(dataplane.spec):
+    for destination, outbound in _outbounds(dataplane.spec):
+        service = destination.service
         if only is not None and service != only:
             continue
         protocol = view.facts(service).protocol
@@ -131,20 +149,34 @@ def outbound_units(
             # Only http carries them: without them proxies of different services share the listener.
             source_tags=source_tags if protocol in HTTP_PROTOCOLS else (),
             reuse_port=reuse_port,
+            ipv6=metadata.ipv6_enabled,
         )
         units[listener.type_url, listener.name] = listener
     return units
 
 
-def service_cluster(view: MeshView, service: str) -> ServiceCluster:
-    facts = view.facts(service)
-    return ServiceCluster(mesh=view.name, service=service, protocol=facts.protocol, tls=facts.tls)
+def service_cluster(view: MeshView, destination: Destination) -> ServiceCluster:
+    facts = view.facts(destination.service)
+    return ServiceCluster(
+        mesh=view.name,
+        service=destination.service,
+        protocol=facts.protocol,
+        tls=facts.tls,
+        tags=destination.tags,
+    )
 
 
-def service_endpoints(view: MeshView, service: str, cluster_version: str) -> ServiceEndpoints:
+def service_endpoints(view: MeshView, destination: Destination, cluster_version: str) -> ServiceEndpoints:
     """Empty while nobody offers the service: its cluster stays."""
+    endpoints = view.endpoints(destination.service)
+    if destination.tags:
+        wanted = set(destination.tags)
+        endpoints = tuple(endpoint for endpoint in endpoints if wanted.issubset(endpoint.tags))
     return ServiceEndpoints(
-        service=service, endpoints=view.endpoints(service), cluster_version=cluster_version
+        service=destination.service,
+        endpoints=endpoints,
+        cluster_version=cluster_version,
+        tags=destination.tags,
     )
 
 
@@ -172,16 +204,29 @@ def _by_key(inputs: Iterable[UnitInput]) -> dict[UnitKey, UnitInput]:
     return units
 
 
-def _outbounds(dataplane: Dataplane) -> Iterator[tuple[str, Outbound]]:
-    """Outbounds with their services. Of two on one address the first counts; a service that is named like one
-    of the proxy's own clusters has none, for the cluster would not be what the outbound means."""
+def _outbounds(dataplane: Dataplane) -> Iterator[tuple[Destination, Outbound]]:
+    """Outbounds and where they lead. Of two on one address the first counts, and of two destinations with one
+    cluster name. A service that is named like one of the proxy's own clusters has no outbound, for the cluster
+    would not be what it means."""
     seen: set[tuple[str, int]] = set()
+    clusters: dict[str, Destination] = {}
     for outbound in dataplane.networking.outbound:
         at = (outbound.address, outbound.port)
-        service = outbound.service
-        if service and at not in seen and not service.startswith(("kuma:", "localhost:")):
+        if at in seen or not outbound.service or outbound.service.startswith(_OWN_CLUSTERS):
+            continue
+        destination = _destination(outbound)
+        if clusters.setdefault(destination.cluster, destination) == destination:
             seen.add(at)
-            yield service, outbound
+            yield destination, outbound
+
+
+def _destination(outbound: Outbound) -> Destination:
+    if len(outbound.tags) == 1:
+        return Destination(outbound.service, ())
+    return Destination(
+        outbound.service,
+        freeze_tags({tag: value for tag, value in outbound.tags.items() if tag != SERVICE_TAG}),
+    )
 
 
 def _joined_tags(dataplane: Dataplane) -> Tags:
@@ -207,6 +252,7 @@ def _admin_units(dataplane: Dataplane, metadata: ProxyMetadata) -> Iterator[Unit
             port=metadata.admin_port,
             tls=metadata.admin_tls,
             reuse_port=REUSE_PORT in metadata.features,
+            ipv6=metadata.ipv6_enabled,
         )
 
 
@@ -240,6 +286,7 @@ def _inbound_units(
             tls=mode,
             rbac=rbac,
             reuse_port=REUSE_PORT in metadata.features,
+            ipv6=metadata.ipv6_enabled,
         )
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 
-from kumactl import mustache
 from kumactl.failure import bullet
 from kumactl.resource_paths import item_path
 from kumactl.session import Command, Session, warn, with_session
@@ -18,6 +17,7 @@ from kumamesh.resource import InvalidResource, Resource
 from kumamesh.resources.registry import TYPES
 from kumamesh.resources.rest import from_rest, to_rest
 from kumamesh.resources.yamldoc import dump_document, load_documents
+from kumamesh.template import parse_variables, render
 
 SUFFIXES = (".yaml", ".yml", ".json")
 STDIN = "-"
@@ -38,7 +38,7 @@ def command(session: Session, files: tuple[str, ...], variables: tuple[str, ...]
     """Create or modify resources. All documents are checked before the first one is sent."""
     if not files and sys.stdin.isatty():
         raise UserError("there is nothing to apply; name a file with -f, or pipe resources in")
-    values = mustache.parse_variables(variables)
+    values = parse_variables(variables)
     resources = [
         resource
         for file in files or (STDIN,)
@@ -78,7 +78,7 @@ def _texts(file: str) -> Iterator[_Text]:
 
 
 def _resources(text: _Text, variables: dict[str, str], mesh: str) -> Iterator[Resource]:
-    documents = load_documents(mustache.render(text.text, variables, text.source), text.source)
+    documents = load_documents(render(text.text, variables, text.source).text, text.source)
     for number, document in enumerate(documents, 1):
         where = text.source if len(documents) == 1 else f"{text.source}, document {number}"
         type_ = TYPES.get(str(document.get("type")))

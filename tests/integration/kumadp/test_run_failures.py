@@ -133,7 +133,7 @@ def test_an_admin_port_in_use(kuma_dp: Agents) -> None:
     [
         ("type: Dataplane\n  name: [", ("dp.yaml:2:",)),
         ("type: Mesh\nname: a\n", ("the type is Mesh", "--proxy-type=dataplane needs Dataplane")),
-        ("type: Dataplane\nname: {{ name }}\n", ("variable name has no value", "--dataplane-var name=")),
+        ("type: Dataplane\nname: {{ name }}\n", ("variable name has no value", "-v name=")),
         ("", ("is empty",)),
     ],
 )

@@ -20,7 +20,7 @@ from kumadp.plan import (
     is_local,
     make_plan,
 )
-from kumadp.resource_template import ProxyResource, parse_resource
+from kumadp.proxy_resource import ProxyResource, parse_resource
 from kumadp.settings import DpSettings
 from kumamesh.errors import UserError
 from kumamesh.settings import resolve

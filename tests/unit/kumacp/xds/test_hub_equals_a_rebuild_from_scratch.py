@@ -27,14 +27,16 @@ INBOUNDS = st.builds(
     port=st.sampled_from([8080, 8081]),
     protocol=st.sampled_from(["http", "http", "http2", "grpc", "tcp", "kafka"]),
     state=st.sampled_from(["Ready", "Ready", "Ready", "NotReady", "Ignored"]),
+    tags=st.sampled_from([{}, {"version": "v1"}]),
 )
+TAGGED = st.builds(lambda service: {"kuma.io/service": service, "version": "v1"}, SERVICES)
 DATAPLANES = st.builds(
     world.dataplane,
     NAMES,
     mesh=MESHES,
     address=st.sampled_from(["10.0.0.1", "10.0.0.2"]),
     inbounds=st.lists(INBOUNDS, max_size=2, unique_by=lambda inbound: inbound["port"]),
-    outbounds=st.dictionaries(st.sampled_from([20000, 20001, 20002]), SERVICES, max_size=3),
+    outbounds=st.dictionaries(st.sampled_from([20000, 20001, 20002]), SERVICES | TAGGED, max_size=3),
     connected=st.booleans(),
 )
 MESH_RESOURCES = st.builds(world.mesh, MESHES, mode=MODES, backend=BACKENDS)

@@ -367,3 +367,16 @@ def test_a_batch_may_change_a_service_and_the_outbounds_to_it_at_once() -> None:
         ENDPOINT: frozenset({"backend"}),
         LISTENER: frozenset({"outbound:127.0.0.1:20000", "outbound:127.0.0.1:20001"}),
     }
+
+
+def test_an_endpoint_touches_subsets_of_its_service_only_if_it_belongs_to_them() -> None:
+    subset = {"kuma.io/service": "backend", "version": "v1"}
+    made = Site(world.dataplane("web", outbounds={20000: subset}), backend(), world.mesh())
+    made.hub.connect(WEB, world.METADATA)
+    assert made.put(backend("b2", "10.0.1.2")) == {}
+    touched = made.put(backend("b3", "10.0.1.3", tags={"version": "v1"}))
+    (name,) = made.hub.desired(WEB)[ENDPOINT]
+    assert touched == {WEB: {ENDPOINT: frozenset({name})}}
+    assert name.startswith("backend-")
+    assert "10.0.1.3" in made.body(ENDPOINT, name)
+    assert "10.0.1.2" not in made.body(ENDPOINT, name)

@@ -27,10 +27,12 @@ from kumacp.xds.model import (
     UnitInput,
     UriMatch,
 )
+from kumacp.xds.sidecar import Destination
 from kumacp.xds.view import MeshView, View
 from kumamesh.resource import Resource
 from kumamesh.xds import CLUSTER, LISTENER, SECRET, content_version
 
+BACKEND = Destination("backend", ())
 ADMIN_TLS = AdminTls(b"certificate", b"key", b"ca")
 
 
@@ -153,7 +155,7 @@ def test_two_outbounds_of_one_service_share_what_stands_behind_them() -> None:
     web = world.dataplane("web", outbounds={20000: "backend", 20001: "backend"})
     view = view_of(web)
     plan = sidecar.plan(view, web, world.METADATA, world.permission)
-    assert plan.services == {"backend"}
+    assert plan.destinations == {Destination("backend", ())}
     assert sorted(name for _, name in plan.outbounds) == [
         "outbound:127.0.0.1:20000",
         "outbound:127.0.0.1:20001",
@@ -164,23 +166,25 @@ def test_of_two_outbounds_on_one_address_the_first_counts() -> None:
     tags = [{"port": 20000, "tags": {"kuma.io/service": name}} for name in ("first", "second")]
     web = world.dataplane("web", outbound=tags)
     plan = sidecar.plan(view_of(web), web, world.METADATA, world.permission)
-    assert plan.services == {"first"}
+    assert plan.destinations == {Destination("first", ())}
 
 
 def test_a_service_named_like_a_cluster_of_the_proxy_itself_is_left_out() -> None:
     web = world.dataplane("web", outbounds={20000: "localhost:8080", 20001: "kuma:envoy:admin"})
     plan = sidecar.plan(view_of(web), web, world.METADATA, world.permission)
-    assert (plan.services, plan.outbounds) == (frozenset(), {})
+    assert (plan.destinations, plan.outbounds) == (frozenset(), {})
 
 
 def test_cluster_and_assignment_of_a_service() -> None:
     backend = world.dataplane("b1", inbounds=[world.inbound("backend", protocol="http2")])
     view = view_of(world.mesh(mode="STRICT"), backend)
-    assert sidecar.service_cluster(view, "backend") == ServiceCluster("default", "backend", "http2", tls=True)
-    assert sidecar.service_endpoints(view, "backend", "7") == ServiceEndpoints(
+    assert sidecar.service_cluster(view, BACKEND) == ServiceCluster("default", "backend", "http2", tls=True)
+    assert sidecar.service_endpoints(view, BACKEND, "7") == ServiceEndpoints(
         "backend", view.endpoints("backend"), "7"
     )
-    assert sidecar.service_endpoints(view, "unknown", "7") == ServiceEndpoints("unknown", (), "7")
+    assert sidecar.service_endpoints(view, Destination("unknown", ()), "7") == ServiceEndpoints(
+        "unknown", (), "7"
+    )
 
 
 def test_admin_and_readiness_clusters() -> None:
@@ -247,3 +251,36 @@ def test_the_identity_request_names_services_tags_and_ca() -> None:
 def test_no_identity_without_mtls_or_without_ca(resources: tuple[Resource, ...]) -> None:
     dataplane = world.dataplane("b1", inbounds=[world.inbound("backend")])
     assert sidecar.identity_request(view_of(*resources), dataplane.key, dataplane.spec) is None
+
+
+def test_an_outbound_with_further_tags_leads_to_the_endpoints_that_have_them() -> None:
+    tags = {"kuma.io/service": "backend", "version": "v1"}
+    web = world.dataplane("web", outbounds={20000: tags, 20001: "backend"})
+    v1 = world.dataplane("b1", inbounds=[world.inbound("backend", tags={"version": "v1"})])
+    v2 = world.dataplane("b2", address="10.0.0.2", inbounds=[world.inbound("backend")])
+    view = view_of(web, v1, v2)
+    subset = Destination("backend", (("version", "v1"),))
+    assert sidecar.plan(view, web, world.METADATA, world.permission).destinations == {BACKEND, subset}
+    assert sidecar.service_cluster(view, subset).tags == subset.tags
+    chosen = sidecar.service_endpoints(view, subset, "7")
+    assert chosen.name == sidecar.service_cluster(view, subset).name == subset.cluster
+    assert [endpoint.address for endpoint in chosen.endpoints] == ["10.0.0.1"]
+    assert len(sidecar.service_endpoints(view, BACKEND, "7").endpoints) == 2
+
+
+def test_of_two_destinations_with_one_cluster_name_the_first_counts() -> None:
+    subset = Destination("backend", (("version", "v1"),))
+    tags = {"kuma.io/service": "backend", "version": "v1"}
+    web = world.dataplane("web", outbounds={20000: tags, 20001: subset.cluster})
+    plan = sidecar.plan(view_of(web), web, world.METADATA, world.permission)
+    assert plan.destinations == {subset}
+    assert [name for _, name in plan.outbounds] == ["outbound:127.0.0.1:20000"]
+
+
+def test_listeners_know_whether_the_host_has_ipv6() -> None:
+    metadata = replace(world.METADATA, admin_tls=ADMIN_TLS, ipv6_enabled=False)
+    web = world.dataplane("web", inbounds=[world.inbound("web")], outbounds={20000: "backend"})
+    plan = sidecar.plan(view_of(web), web, metadata, world.permission)
+    listeners = [unit for unit in (*plan.own.values(), *plan.outbounds.values()) if unit.type_url == LISTENER]
+    assert len(listeners) == 3
+    assert not any(getattr(listener, "ipv6", True) for listener in listeners)

@@ -1,11 +1,11 @@
-"""Variables in files of `kumactl apply`."""
+"""Variables in resource files."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kumactl.mustache import parse_variables, render
 from kumamesh.errors import UserError
+from kumamesh.template import parse_variables, render
 
 VALUES = {"name": "web", "port": "80", "mesh.name": "m", "odd": "<a & 'b'>"}
 
@@ -25,7 +25,7 @@ VALUES = {"name": "web", "port": "80", "mesh.name": "m", "odd": "<a & 'b'>"}
     ],
 )
 def test_variables_are_replaced_without_escaping(text, expected):
-    assert render(text, VALUES, "f.yaml") == expected
+    assert render(text, VALUES, "f.yaml").text == expected
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,15 @@ def test_what_cannot_be_replaced_is_told_with_its_line(text, message):
 
 
 def test_a_value_is_not_looked_through_again():
-    assert render("{{ a }}", {"a": "{{ b }}"}, "f") == "{{ b }}"
+    assert render("{{ a }}", {"a": "{{ b }}"}, "f").text == "{{ b }}"
+
+
+def test_unused_variables_are_told():
+    assert render("{{ a }}", {"a": "1", "c": "3", "b": "2"}, "f").unused == ("b", "c")
 
 
 def test_variables_are_pairs():
-    assert parse_variables(("a=1", "b=x=y", "c=")) == {"a": "1", "b": "x=y", "c": ""}
+    assert parse_variables(("a=2", "b=x=y", "c=", "a=1")) == {"a": "1", "b": "x=y", "c": ""}
     for wrong in ("a", "=1", ""):
         with pytest.raises(UserError, match="name=value"):
             parse_variables((wrong,))
@@ -59,7 +63,7 @@ def test_variables_are_pairs():
 @given(st.text(alphabet="{}abc !&#\n", max_size=40))
 def test_any_text_is_rendered_or_refused(text):
     try:
-        rendered = render(text, {"a": "1", "b": "2", "c": "3"}, "f")
+        rendered = render(text, {"a": "1", "b": "2", "c": "3"}, "f").text
     except UserError:
         return
     assert "{{a}}" not in rendered.replace("{{{", "")

@@ -1,21 +1,17 @@
-"""The proxy's resource as the user gives it: `{{ variables }}`, YAML, identity (kuma-dp 1.3)."""
+"""The proxy's resource as the user gives it: YAML, type, identity (kuma-dp 1.3)."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kumamesh.errors import EXIT_USAGE, UserError
+from kumamesh.errors import UserError
 from kumamesh.resources.yamldoc import load_documents
-from kumamesh.settings import suggestion
 
 KIND_OF = {"dataplane": "Dataplane", "ingress": "ZoneIngress", "egress": "ZoneEgress"}
 _ZERO_TIME = "0001-01-01T00:00:00Z"
-# Mustache's three spellings: plain, triple and ampersand. None of them escapes: the text is YAML, not HTML.
-_VARIABLE = re.compile(r"\{\{\{\s*([^{}]+?)\s*\}\}\}|\{\{&?\s*([^{}]+?)\s*\}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,37 +47,6 @@ class ProxyResource:
         """JSON text in the form of the REST interface (contract 1.2)."""
         head = {"creationTime": _ZERO_TIME, "modificationTime": _ZERO_TIME}
         return json.dumps({**head, **self.document})
-
-
-def parse_vars(pairs: Sequence[str]) -> dict[str, str]:
-    """`k=v` pairs; a later one wins."""
-    found = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key.strip():
-            raise UserError(f"--dataplane-var {pair!r} is not of the form key=value", exit_code=EXIT_USAGE)
-        found[key.strip()] = value
-    return found
-
-
-def render(text: str, variables: Mapping[str, str], source: str) -> tuple[str, tuple[str, ...]]:
-    """The text with its variables filled in, and warnings about variables that it does not use."""
-    used = set()
-
-    def fill(match: re.Match[str]) -> str:
-        name = match[1] or match[2]
-        if name not in variables:
-            raise UserError(
-                f"{source}: the variable {name} has no value; give it with --dataplane-var {name}=..."
-                f"{suggestion(name, variables)}",
-                exit_code=EXIT_USAGE,
-            )
-        used.add(name)
-        return variables[name]
-
-    rendered = _VARIABLE.sub(fill, text)
-    unused = sorted(set(variables) - used)
-    return rendered, tuple(f"{source} does not use the variable {name}" for name in unused)
 
 
 def parse_resource(text: str, proxy_type: str, source: str) -> ProxyResource:

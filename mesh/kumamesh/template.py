@@ -1,0 +1,55 @@
+"""Variables in resource files: `{{ name }}`, as mustache writes them, without escaping (kuma-cp 8.3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kumamesh.errors import EXIT_USAGE, UserError
+from kumamesh.settings import suggestion
+
+_TAG = re.compile(
+    r"\{\{\{\s*(?P<triple>[^{}]*?)\s*\}\}\}|\{\{(?P<sigil>[!&#^/>]?)\s*(?P<name>[^{}]*?)\s*\}\}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The text, and the variables that it did not ask for."""
+
+    text: str
+    unused: tuple[str, ...]
+
+
+def render(text: str, variables: Mapping[str, str], source: str) -> Rendered:
+    """Every variable replaced; raises UserError that names file and line for a variable without a value and
+    for tags that do more than replace."""
+    used: set[str] = set()
+
+    def replace(tag: re.Match[str]) -> str:
+        name, sigil = tag["triple"] or tag["name"] or "", tag["sigil"] or ""
+        if sigil == "!":
+            return ""
+        where = f"{source}:{text.count(chr(10), 0, tag.start()) + 1}"
+        if sigil not in ("", "&") or not name:
+            raise UserError(f"{where}: only variables may stand in double braces, not {tag[0]!r}")
+        if name not in variables:
+            hint = suggestion(name, variables) or f"; give it with -v {name}=VALUE"
+            raise UserError(f"{where}: the variable {name} has no value{hint}", exit_code=EXIT_USAGE)
+        used.add(name)
+        return variables[name]
+
+    rendered = _TAG.sub(replace, text)
+    return Rendered(rendered, tuple(sorted(set(variables) - used)))
+
+
+def parse_variables(pairs: Sequence[str]) -> dict[str, str]:
+    """`name=value` pairs, a later one wins; raises UserError."""
+    variables = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise UserError(f"the variable {pair!r} must have the form name=value", exit_code=EXIT_USAGE)
+        variables[name.strip()] = value
+    return variables
