@@ -25,7 +25,7 @@ class Entry(NamedTuple):
 
 
 class LazyGroup(click.Group):
-    """Imports a command when it is used: starting up is a budget (DESIGN.md 3.14). Subclasses name `entries`."""
+    """Imports a command when it is used: starting up is a budget (DESIGN.md 3.14). `entries` by name."""
 
     entries: ClassVar[Mapping[str, Entry]]
 
@@ -68,7 +68,7 @@ def run(
         # The reader, such as `head`, has seen enough; keep the interpreter from flushing into the pipe again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILURE
-    except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, told in one line
+    except Exception as error:  # the last resort: a fault of ours, told in one line
         logging.getLogger(__name__).debug("internal error", exc_info=True)
         fault = " ".join(f"{type(error).__name__}: {error}".split())
         return _failed(f"internal error: {fault}; --log-level=debug shows where", EXIT_FAILURE)
