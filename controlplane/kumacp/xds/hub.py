@@ -183,11 +183,12 @@ class Hub:
             shared = self._shared.unsubscribe(view.name, destination, proxy)
             proxy.drop(shared.cluster.key, touched)
             proxy.drop(shared.assignment.key, touched)
-        for destination in plan.destinations:
-            shared = self._shared.subscribe(view, destination, proxy)
+        subscribed = [self._shared.subscribe(view, destination, proxy) for destination in plan.destinations]
+        for shared in subscribed:
             proxy.put(shared.cluster, touched)
             proxy.put(shared.assignment, touched)
-        proxy.destinations = plan.destinations
+        # Equal to those of the plan, but shared by all proxies.
+        proxy.destinations = frozenset(shared.destination for shared in subscribed)
 
     def _want_identity(self, view: MeshView, proxy: Proxy, dataplane: Resource) -> None:
         if view.settings.mode is None:

@@ -205,9 +205,9 @@ def _by_key(inputs: Iterable[UnitInput]) -> dict[UnitKey, UnitInput]:
 
 
 def _outbounds(dataplane: Dataplane) -> Iterator[tuple[Destination, Outbound]]:
-    """Outbounds and where they lead. Of two on one address the first counts, and of two destinations with one
-    cluster name. A service that is named like one of the proxy's own clusters has no outbound, for the cluster
-    would not be what it means."""
+    """Outbounds and where they lead. Of two on one address the first counts, and of two destinations with
+    one cluster name. A service that is named like one of the proxy's own clusters has no outbound, for the
+    cluster would not be what it means."""
     seen: set[tuple[str, int]] = set()
     clusters: dict[str, Destination] = {}
     for outbound in dataplane.networking.outbound:
@@ -221,12 +221,8 @@ def _outbounds(dataplane: Dataplane) -> Iterator[tuple[Destination, Outbound]]:
 
 
 def _destination(outbound: Outbound) -> Destination:
-    if len(outbound.tags) == 1:
-        return Destination(outbound.service, ())
-    return Destination(
-        outbound.service,
-        freeze_tags({tag: value for tag, value in outbound.tags.items() if tag != SERVICE_TAG}),
-    )
+    further = {tag: value for tag, value in outbound.tags.items() if tag != SERVICE_TAG}
+    return Destination(outbound.service, freeze_tags(further))
 
 
 def _joined_tags(dataplane: Dataplane) -> Tags:

@@ -146,10 +146,11 @@ class Changes(RuleBasedStateMachine):
     def _apply(self, changes: list[Change]) -> None:
         before = self._desired()
         built = self.hub.counters.built
+        planned = self.connected & self.model.resources.keys()
         touched = self.hub.apply(changes)
         self.model.apply(changes)
         assert _plain(touched) == _difference(before, self._desired())
-        if not touched and all(proxy in self.writer.resources for proxy in self.connected):
+        if not touched and planned == self.connected & self.model.resources.keys() == self.connected:
             assert self.hub.counters.built == built
 
     def _desired(self) -> dict[ResourceKey, Names]:
