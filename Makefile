@@ -11,13 +11,16 @@ LOCK := requirements/dev.lock
 .PHONY: help setup demo test check bench promises goldens lock docs clean
 
 help:
+	@echo "make setup     install the locked dependencies into .venv (the others do it, too)"
 	@echo "make demo      set up, then run two services that talk mTLS through real Envoys"
 	@echo "make test      set up, then run all tests"
 	@echo "make check     lint, types, import rules, file and function lengths, generated docs"
 	@echo "make bench     measure; writes docs/performance.md"
 	@echo "make promises  run the tests and print which promises they prove"
 	@echo "make goldens   write the golden files anew"
+	@echo "make docs      write docs/reference anew"
 	@echo "make lock      resolve the dependencies anew"
+	@echo "make clean     remove everything that these made"
 
 setup: $(STAMP)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-import sys
 from pathlib import Path
 
+from kumadp.certificates import certificates
+from kumadp.file_disk import read_text
 from kumadp.plan import is_local
 from kumadp.settings import DpSettings
-from kumamesh.errors import UserError
 
 _SYSTEM_CA_PATHS = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -21,6 +21,7 @@ _SYSTEM_CA_PATHS = (
 _IPV6_TABLE = Path("/proc/net/if_inet6")
 _MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _LOCAL_CA = Path("~/.kuma/kuma-cp.crt")
+_STANDARD_INPUT = Path("/dev/stdin")
 
 
 def resource_text(settings: DpSettings) -> tuple[str, str]:
@@ -28,22 +29,25 @@ def resource_text(settings: DpSettings) -> tuple[str, str]:
     if not settings.resource_file:
         return settings.resource, "--dataplane"
     if settings.resource_file == "-":
-        return sys.stdin.read(), "standard input"
-    text = _read(Path(settings.resource_file).expanduser(), "the resource file")
+        return read_text(_STANDARD_INPUT, "standard input", pipe=True), "standard input"
+    # A pipe as shells make them by `<(...)` is welcome here: it is read once, and a signal still ends it.
+    text = read_text(Path(settings.resource_file).expanduser(), "the resource file", pipe=True)
     return text, settings.resource_file
 
 
 def trusted_ca(settings: DpSettings) -> tuple[str, str]:
     """(PEM, where it is from) for the control plane's certificate; ("", "") for the system's authorities."""
     if settings.ca_cert:
-        return settings.ca_cert, "KUMA_CONTROL_PLANE_CA_CERT"
-    if settings.ca_cert_file:
-        path = settings.ca_cert_file.expanduser()
-        return _read(path, "the CA certificate file"), str(path)
-    local = _LOCAL_CA.expanduser()
-    if is_local(settings.cp_address, socket.gethostname()) and local.is_file():
-        return _read(local, "the local control plane's certificate"), str(local)
-    return "", ""
+        source = "KUMA_CONTROL_PLANE_CA_CERT"
+        return certificates(settings.ca_cert, source), source
+    path, what = settings.ca_cert_file, "the CA certificate file"
+    if not path and is_local(settings.cp_address, socket.gethostname()):
+        path, what = _LOCAL_CA, "the local control plane's certificate"
+        path = path if path.expanduser().is_file() else None
+    if not path:
+        return "", ""
+    path = path.expanduser()
+    return certificates(read_text(path, what), f"{what} {path}"), str(path)
 
 
 def system_ca_path(given: str) -> str:
@@ -70,10 +74,3 @@ def memory_limit_bytes(given: int, limit: Path = _MEMORY_LIMIT) -> int:
         return 0
     return int(text) if text.isdecimal() else 0
 
-
-def _read(path: Path, what: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise UserError(f"{what} {path} cannot be read: {reason}") from None

@@ -30,10 +30,17 @@ class ProxyResource:
 
     @property
     def admin_port(self) -> int:
-        """Port that the user chose for Envoy's admin interface, or 0."""
+        """Port that the user chose for Envoy's admin interface, or 0. One that is no port is for the control
+        plane to refuse."""
         admin = _networking(self.document).get("admin")
         port = admin.get("port") if isinstance(admin, Mapping) else None
         return port if isinstance(port, int) and not isinstance(port, bool) else 0
+
+    @property
+    def has_admin_port(self) -> bool:
+        """Whether the user chose one, be it usable or not."""
+        admin = _networking(self.document).get("admin")
+        return isinstance(admin, Mapping) and admin.get("port") not in (None, 0)
 
     def with_admin_port(self, port: int) -> ProxyResource:
         networking = dict(_networking(self.document))

@@ -6,11 +6,14 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kumadp.file_disk import read_text
 from kumadp.settings import DpSettings
 from kumadp.token import check_token
 from kumamesh.errors import UserError
 
 log = logging.getLogger(__name__)
+
+_MAX_BYTES = 64 * 1024
 
 
 @dataclass(slots=True)
@@ -42,10 +45,5 @@ class TokenSource:
     def _read(self) -> str:
         if self.inline or self.path is None:
             return self.inline
-        what = f"the token file {self.path}"
-        try:
-            text = self.path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise UserError(f"{what} cannot be read: {reason}") from None
-        return check_token(text, what)
+        text = read_text(self.path, "the token file", max_bytes=_MAX_BYTES)
+        return check_token(text, f"the token file {self.path}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 from kumacp import bootstrap_service
 from kumacp.bootstrap_service import BootstrapAnswer, BootstrapFacts
@@ -12,6 +15,12 @@ from kumacp.identity.signing_keys import KeyRing
 from kumacp.settings import CpSettings
 from kumacp.store.api import NotFound, Store
 from kumamesh.resource import Resource, ResourceKey
+
+LIGHT_BODY_BYTES = 64 * 2**10
+"""Answered in a millisecond or two. Larger ones take up to seconds, and anybody may send them: one at a time,
+and not in the event loop."""
+
+Call = Callable[[Callable[[bytes], Any], bytes], Awaitable[Any]]
 
 
 class BootstrapDriver:
@@ -25,11 +34,18 @@ class BootstrapDriver:
         self._names = subject_names(certificate_pem)
         self._ca_pem = certificate_pem.decode()
         self._keys = keys
+        self._heavy = asyncio.Lock()
 
     async def answer(self, body: bytes, host_header: str, accept: str) -> BootstrapAnswer:
         """The answer to one request."""
+        if len(body) <= LIGHT_BODY_BYTES:
+            return await self._answer(body, host_header, accept, _at_once)
+        async with self._heavy:
+            return await self._answer(body, host_header, accept, asyncio.to_thread)
+
+    async def _answer(self, body: bytes, host_header: str, accept: str, call: Call) -> BootstrapAnswer:
         found: dict[ResourceKey, Resource] = {}
-        for key in bootstrap_service.wanted(body):
+        for key in await call(bootstrap_service.wanted, body):
             try:
                 found[key] = await self._store.get(key)
             except NotFound:
@@ -43,4 +59,11 @@ class BootstrapDriver:
             now=time.time(),
             lookup=found.get,
         )
-        return bootstrap_service.answer(body, accept=accept, host_header=host_header, facts=facts)
+        answer = functools.partial(
+            bootstrap_service.answer, accept=accept, host_header=host_header, facts=facts
+        )
+        return cast(BootstrapAnswer, await call(answer, body))
+
+
+async def _at_once(function: Callable[[bytes], Any], body: bytes) -> Any:
+    return function(body)

@@ -35,6 +35,9 @@ JSON_TYPE = "application/json"
 YAML_TYPE = "text/x-yaml"
 TEXT_TYPE = "text/plain; charset=utf-8"
 
+MAX_RESOURCE_CHARS = 2 * 2**20
+"""A Dataplane with 10,000 outbounds has half of that."""
+
 UNIFIED_NAMES = "feature-unified-resource-naming"
 TRANSPARENT_PROXY_IN_METADATA = "feature-transparent-proxy-in-dataplane-metadata"
 
@@ -241,6 +244,8 @@ def _document(request: BootstrapRequest, proxy_type: ProxyType) -> dict[str, Any
 
 def _parse(text: str) -> dict[str, Any]:
     """JSON as agents send it, or YAML."""
+    if len(text) > MAX_RESOURCE_CHARS:
+        _violation("dataplaneResource", f"is longer than {MAX_RESOURCE_CHARS >> 20} MiB")
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

@@ -15,7 +15,7 @@ from kumacp.identity.admin_ca import ADMIN_CA_SECRET, create_admin_ca, to_secret
 from kumacp.identity.signing_keys import KeyRing, SigningKeyNotFound, TokenKind, signing_key_name
 from kumacp.manager.resource_driver import ResourceManager
 from kumacp.settings import CpSettings
-from kumacp.store.api import NotFound, Store
+from kumacp.store.api import NotFound, Store, StoreUnavailable
 from kumacp.store.memory import utc_now
 from kumamesh.errors import UserError
 from kumamesh.names import DEFAULT_MESH
@@ -32,7 +32,16 @@ _LOG = logging.getLogger(__name__)
 async def ensure_defaults(
     store: Store, manager: ResourceManager, settings: CpSettings, *, now: Callable[[], datetime] = utc_now
 ) -> None:
-    """Make what is missing; raises UserError when something that is there is of no use."""
+    """Make what is missing; raises UserError when it cannot be written, or what is there is of no use."""
+    try:
+        await _ensure_defaults(store, manager, settings, now)
+    except StoreUnavailable as error:
+        raise UserError(f"the first resources cannot be made: {error}; make room and start again") from None
+
+
+async def _ensure_defaults(
+    store: Store, manager: ResourceManager, settings: CpSettings, now: Callable[[], datetime]
+) -> None:
     await _signing_key(store, manager, TokenKind.ZONE)
     user_key = await _signing_key(store, manager, TokenKind.USER)
     if settings.api_bootstrap_admin_token and not await _exists(store, _global(ADMIN_TOKEN_SECRET)):

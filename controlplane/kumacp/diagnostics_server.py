@@ -6,11 +6,13 @@ from aiohttp import web
 
 from kumacp.api.exchange import problem_answer
 from kumacp.api.problem import not_allowed, not_found
+from kumacp.http_server import HttpServer
 from kumacp.listen_server import listen
 from kumacp.metrics import CONTENT_TYPE, Metrics
 from kumacp.settings import CpSettings
 
 PATHS = ("/ready", "/healthy", "/metrics")
+IDLE_TIMEOUT_S = 120.0
 SHUTDOWN_TIMEOUT_S = 1.0
 
 
@@ -32,9 +34,8 @@ class DiagnosticsServer:
             interface_variable="KUMADP_DIAGNOSTICS_SERVER_INTERFACE",
         )
         self.port = listener.getsockname()[1]
-        self._runner = web.ServerRunner(
-            web.Server(self._serve, access_log=None), shutdown_timeout=SHUTDOWN_TIMEOUT_S
-        )
+        server = HttpServer(self._serve, keepalive_s=IDLE_TIMEOUT_S)
+        self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
 

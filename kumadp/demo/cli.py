@@ -27,12 +27,14 @@ def demo(keep: bool) -> None:
         raise UserError("the demo needs the control plane; install it with: pip install 'kumadp[cp]'")
     # An end by SIGTERM is an end in order, too: the programs must not outlive the demo.
     signal.signal(signal.SIGTERM, _interrupt)
-    with tempfile.TemporaryDirectory(prefix="kuma-demo-") as folder, running() as programs:
-        story = Story(Path(folder), programs, Table(sys.stdout))
-        story.play()
-        if keep:
-            _keep(story)
-    click.echo("everything is stopped and removed")
+    try:
+        with tempfile.TemporaryDirectory(prefix="kuma-demo-") as folder, running() as programs:
+            story = Story(Path(folder), programs, Table(sys.stdout))
+            story.play()
+            if keep:
+                _keep(story)
+    finally:
+        click.echo("everything is stopped and removed")
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:
@@ -49,8 +51,8 @@ backend (mesh)  http://127.0.0.1:{ports.web_outbound}/
 Envoy of web    http://127.0.0.1:{ports.admin[0]}/
 files, logs     {story.folder}
 
-KUMACTL:  kumactl config control-planes add --name demo --address {story.api}
-          kumactl inspect dataplanes
+kumactl         kumactl config control-planes add --name demo --address {story.api}
+                kumactl inspect dataplanes
 
 Ctrl-C ends it.""")
     try:

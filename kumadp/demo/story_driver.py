@@ -15,6 +15,7 @@ from kumamesh.errors import UserError
 MESH_URL = "/meshes/default"
 PERMISSION_URL = "/meshes/default/traffic-permissions/allow-all-default"
 REQUESTS = 20
+IN_A_ROW = 5
 
 
 class Story:
@@ -73,12 +74,10 @@ class Story:
     def _deny_and_allow(self) -> None:
         with self.table.step("permission taken from web: requests denied") as step:
             self._put(PERMISSION_URL, world.permission("nobody"))
-            self._until(lambda status, _: status not in (0, 200), "a refusal")
-            step.result = f"HTTP {self._call()[0]}"
+            step.result = f"HTTP {self._settled(lambda status: status not in (0, 200), 'a refusal')}"
         with self.table.step("permission given back: requests answered") as step:
             self._put(PERMISSION_URL, world.permission("*"))
-            self._until(lambda status, _: status == 200, "an answer")
-            step.result = "HTTP 200"
+            step.result = f"HTTP {self._settled(lambda status: status == 200, 'an answer')}"
 
     def _scale(self) -> None:
         with self.table.step("backend scaled to two instances") as step:
@@ -146,6 +145,18 @@ class Story:
 
         self.programs[0].wait_until(seen, what, timeout_s=30.0)
         return last
+
+    def _settled(self, good: Callable[[int], bool], what: str) -> int:
+        """The status once several requests in a row are good: connections that are open when a permission
+        changes answer once more by the old one."""
+        row: list[int] = []
+
+        def count(status: int, _: dict[str, Any]) -> bool:
+            row.append(status) if good(status) else row.clear()
+            return len(row) == IN_A_ROW
+
+        self._until(count, what)
+        return row[-1]
 
     def _put(self, path: str, body: dict[str, Any]) -> None:
         status, answer = rest_client.request("PUT", self.api + path, body)

@@ -16,6 +16,8 @@ _UNITS = {
     "w": 7 * 86_400.0,
     "y": 365 * 86_400.0,
 }
+_LONGEST_S = 2**63 / 1e9
+"""292 years: Go counts nanoseconds in 63 bits."""
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d|w|y)")
 _WHOLE = re.compile(r"[+-]?(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h|d|w|y))+")
 
@@ -28,6 +30,8 @@ def parse_duration(text: str) -> float:
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"{text!r} is not a duration; write a number and a unit, such as 30s, 5m or 24h")
     seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    if seconds >= _LONGEST_S:
+        raise ValueError(f"{text[:40]!r} is too long for a duration; the longest is 292 years")
     return -seconds if text.startswith("-") else seconds
 
 

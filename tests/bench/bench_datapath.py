@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -48,8 +46,6 @@ def envoy(lab: Lab, name: str, document: dict[str, object]) -> Program:
 
 
 def run() -> list[tuple[str, str, str]]:
-    if shutil.which("wrk") is None:
-        sys.exit("wrk is needed to load Envoy; on Debian or Ubuntu: apt-get install wrk")
     with tempfile.TemporaryDirectory() as folder, lab(Path(folder)) as started:
         app, server, client, port = (free_port() for _ in range(4))
         static_pair.write_identities(started.folder)

@@ -9,6 +9,7 @@ import datetime
 import importlib
 import os
 import platform
+import shutil
 import sys
 from pathlib import Path
 
@@ -49,6 +50,8 @@ def write(text: str) -> None:
 
 def main() -> None:
     named = sys.argv[1:]
+    if "datapath" in (named or BENCHMARKS) and shutil.which("wrk") is None:
+        sys.exit("wrk is needed to load Envoy; on Debian or Ubuntu: apt-get install wrk")
     rows: list[tuple[str, str, str]] = []
     for name in named or BENCHMARKS:
         print(f"measuring: {name} ...", flush=True)

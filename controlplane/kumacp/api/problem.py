@@ -88,5 +88,9 @@ def unauthenticated(detail: str) -> Problem:
     return Problem(401, UNAUTHENTICATED, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-def too_large(limit_bytes: int) -> Problem:
-    return Problem(413, TOO_LARGE, f"the body is larger than {limit_bytes // (1024 * 1024)} MiB")
+def body_refused(status: int, detail: str) -> Problem:
+    """400, 408 or 413."""
+    return Problem(status, _BODY_TITLES[status], detail)
+
+
+_BODY_TITLES = {400: BAD_REQUEST, 408: TIMEOUT, 413: TOO_LARGE}

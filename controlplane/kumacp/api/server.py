@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 import ssl
@@ -18,9 +17,11 @@ from kumacp.api.application import Application, InstanceFacts, KeyRings
 from kumacp.api.exchange import MAX_BODY_BYTES, Answer, Request, problem_answer
 from kumacp.api.problem import Problem
 from kumacp.api.resources import Manager
+from kumacp.http_server import BodyRefused, HttpServer, read_body
 from kumacp.listen_server import listen
 from kumacp.settings import CpSettings
 from kumacp.store.api import Store
+from kumacp.tls_context_disk import CertificateContext
 from kumamesh.errors import UserError
 
 BODY_TIMEOUT_S = 30.0
@@ -58,7 +59,7 @@ class ApiServer:
 
     async def start(self) -> None:
         listeners = self._listeners()
-        server = web.Server(self._serve, access_log=None, keepalive_timeout=IDLE_TIMEOUT_S)
+        server = HttpServer(self._serve, keepalive_s=IDLE_TIMEOUT_S)
         self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
         for listener, context in listeners:
@@ -81,7 +82,7 @@ class ApiServer:
                 listeners.append((self._bind("HTTP"), None))
                 self.http_port = listeners[-1][0].getsockname()[1]
             if self._settings.api_https_enabled and self._certificate is not None:
-                context = _server_context(*self._certificate)
+                context = CertificateContext(*self._certificate).lasting()
                 listeners.append((self._bind("HTTPS"), context))
                 self.https_port = listeners[-1][0].getsockname()[1]
         except UserError:
@@ -114,25 +115,18 @@ class ApiServer:
 
 
 async def _read(raw: web.BaseRequest) -> Request:
-    """The request with its body; raises Problem 413 and 408."""
-    if (raw.content_length or 0) > MAX_BODY_BYTES:
-        raise problem.too_large(MAX_BODY_BYTES)
-    body = bytearray()
+    """The request with its body; raises Problem."""
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for chunk in raw.content.iter_any():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise problem.too_large(MAX_BODY_BYTES)
-    except TimeoutError:
-        raise Problem(408, problem.TIMEOUT, f"the body did not arrive in {BODY_TIMEOUT_S:.0f} s") from None
+        body = await read_body(raw, limit=MAX_BODY_BYTES, timeout_s=BODY_TIMEOUT_S)
+    except BodyRefused as error:
+        raise problem.body_refused(error.status, str(error)) from None
     path = raw.rel_url.raw_path.strip("/")
     return Request(
         method=raw.method,
         segments=tuple(unquote(part) for part in path.split("/")) if path else (),
         query=tuple(raw.rel_url.query.items()),
         headers={name.lower(): value for name, value in raw.headers.items()},
-        body=bytes(body),
+        body=body,
         peer=raw.remote or "",
         origin=f"{raw.scheme}://{raw.host}",
     )
@@ -146,16 +140,3 @@ def _response(answer: Answer) -> web.Response:
         charset="utf-8" if answer.content_type.startswith("text/") else None,
         headers=dict(answer.headers),
     )
-
-
-def _server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise UserError(
-            f"cannot load the certificate {certificate} with the key {key}: {error}; "
-            "check KUMA_GENERAL_TLS_CERT_FILE and KUMA_GENERAL_TLS_KEY_FILE"
-        ) from None
-    return context

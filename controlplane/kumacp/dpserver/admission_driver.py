@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from kumacp.dpserver.auth import AuthModes, Credential, authenticate, fault
+from kumacp.dpserver.auth import AuthModes, Credential, authenticate, fault, prove
 from kumacp.dpserver.clock import Clock
 from kumacp.dpserver.feed_driver import FeedDriver
 from kumacp.dpserver.identity_driver import IdentityDriver
@@ -95,9 +95,12 @@ class Admission:
     async def serve(self, context: Any, incoming: IncomingRequest, tokens: Sequence[str]) -> None:
         """One stream from its first request to its end; raises Refused when it cannot begin."""
         node = parse_node(incoming.node_id, incoming.metadata)
+        keys = self._feed.keys
+        if self._modes.required(node.proxy_type):
+            # Before strangers can have a resource parsed, or ask which ones there are.
+            prove(node, tokens, keys, now=self._clock.wall())
         carried = carried_resource(node)
         resource = carried or await self._registrar.stored(node)
-        keys = self._feed.keys
         credential = self._authenticate(node, resource, tokens)
         if carried is not None and credential is not None:
             await self._registrar.check_override(node, credential)

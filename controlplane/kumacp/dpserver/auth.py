@@ -55,16 +55,23 @@ def authenticate(
 ) -> Credential:
     """The credential that covers the node and its resource; raises Refused. `now` in seconds since the
     epoch, `values` those of the metadata key `authorization`."""
+    credential = prove(node, values, keys, now=now)
+    try:
+        check(credential, node.proxy_type, resource, zone=zone)
+    except TokenError as error:
+        raise _refused(error) from None
+    return credential
+
+
+def prove(node: ProxyNode, values: Sequence[str], keys: KeyRing, *, now: float) -> Credential:
+    """The genuine credential of the node's mesh, whatever it covers; raises Refused."""
     token = sole_token(values)
     if not token:
         raise _failed(_missing(node), fault="missing")
     try:
-        kid = _preview(token, node)
-        credential = verify(token, kid, node.key.mesh, keys, now)
-        check(credential, node.proxy_type, resource, zone=zone)
+        return verify(token, _preview(token, node), node.key.mesh, keys, now)
     except TokenError as error:
-        raise _failed(str(error), fault="denied" if error.denied else fault(str(error))) from None
-    return credential
+        raise _refused(error) from None
 
 
 def authenticate_override(
@@ -138,6 +145,10 @@ def _missing(node: ProxyNode) -> str:
         f"the request carries no token; make one with `kumactl generate {kind}-token` and give its file to "
         f"kuma-dp with --dataplane-token-file"
     )
+
+
+def _refused(error: TokenError) -> Refused:
+    return _failed(str(error), fault="denied" if error.denied else fault(str(error)))
 
 
 def _failed(message: str, *, fault: str) -> Refused:

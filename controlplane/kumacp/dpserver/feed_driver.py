@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 
 from kumacp.identity.signing_keys import GLOBAL_SECRET, SECRET, KeyRing
 from kumacp.store.api import Change, Feed, FeedOverrun, Operation, Store
@@ -33,7 +34,7 @@ class FeedDriver:
         self._hub = hub
         self._make_key_ring = key_ring
         self._on_batch = on_batch
-        self._versions: dict[ResourceKey, int] = {}
+        self._known: dict[ResourceKey, tuple[datetime, int]] = {}
         self._waiting: dict[ResourceKey, asyncio.Event] = {}
         self._open = ExitStack()
         self._feed: Feed | None = None
@@ -66,10 +67,10 @@ class FeedDriver:
 
     async def applied(self, key: ResourceKey, version: int) -> bool:
         """Wait until this version of a resource has reached the hub; False when the resource was deleted."""
-        while self._versions.get(key, 0) < version:
+        while key not in self._known or self._known[key][1] < version:
             event = self._waiting.setdefault(key, asyncio.Event())
             await event.wait()
-            if key not in self._versions:
+            if key not in self._known:
                 return False
         return True
 
@@ -89,10 +90,14 @@ class FeedDriver:
         changes = [
             Change(Operation.UPDATE, key, None, resource)
             for key, resource in resources.items()
-            if self._versions.get(key) != resource.version
+            if self._known.get(key) != _edition(resource)
         ]
-        gone = [key for key in self._versions if key not in resources]
+        gone = [key for key in self._known if key not in resources]
         self._apply([*changes, *(Change(Operation.DELETE, key, None, None) for key in gone)])
+        # What was made and deleted meanwhile is in no list.
+        for event in self._waiting.values():
+            event.set()
+        self._waiting.clear()
 
     def _apply(self, batch: Sequence[Change]) -> None:
         touched = self._hub.apply(batch)
@@ -108,12 +113,12 @@ class FeedDriver:
 
     def _remember(self, key: ResourceKey, resource: Resource | None) -> None:
         if resource is None:
-            self._versions.pop(key, None)
+            self._known.pop(key, None)
             self.secrets.pop(key, None)
             if key.type == "Mesh":
                 self.mtls_backends.pop(key.name, None)
             return
-        self._versions[key] = resource.version
+        self._known[key] = _edition(resource)
         if key.type == "Mesh":
             mtls = resource.spec.mtls
             self.mtls_backends[key.name] = tuple(item.name for item in mtls.backends) if mtls else ()
@@ -124,6 +129,11 @@ class FeedDriver:
         self.keys = self._make_key_ring(self.secrets[key] for key in self.secrets if _holds_tokens(key))
         if self.keys.unreadable:
             log.error("secrets that hold no usable signing key: %s", ", ".join(self.keys.unreadable))
+
+
+def _edition(resource: Resource) -> tuple[datetime, int]:
+    """Tells a resource from one of the same name and version that was deleted before."""
+    return resource.creation_time, resource.version
 
 
 def _holds_tokens(key: ResourceKey) -> bool:

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from kumacp.dpserver.clock import Clock
 from kumacp.dpserver.stats import DpServerStats
 from kumacp.dpserver.timer_driver import Timer
@@ -20,6 +22,8 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 5.0
 LAST_RETRY_S = 300.0
+SHORTEST_LIFE_S = 1.0
+"""Certificates are not renewed more often, however short the Mesh wants them to live."""
 _CHUNK = 16
 """Certificates made in one go outside the event loop."""
 
@@ -121,7 +125,8 @@ class IdentityDriver:
                 continue
             try:
                 results.append(issue_identity(authority, order.request, now=now, key_type=self._key_type))
-            except ValueError as error:
+            except (ValueError, TypeError, OverflowError, UnsupportedAlgorithm) as error:
+                # Whatever stands in the secrets and the Mesh, other proxies must get their certificates.
                 results.append(str(error))
         return results
 
@@ -136,7 +141,8 @@ class IdentityDriver:
             secret = IdentitySecret(request.mesh, result.certificate, result.private_key)
             touched = self._hub.set_identity(request.proxy, secret, request)
             if touched:
-                self._orders[request.proxy] = _Order(request, renew_at(result).timestamp())
+                moment = max(renew_at(result).timestamp(), self._clock.wall() + SHORTEST_LIFE_S)
+                self._orders[request.proxy] = _Order(request, moment)
                 self._stats.certificates_issued += 1
                 self._on_issued(request, result, touched)
             else:

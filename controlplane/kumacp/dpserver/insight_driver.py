@@ -16,7 +16,7 @@ from kumacp.dpserver.insight import (
     traffic,
     updated,
 )
-from kumacp.dpserver.node import without_token
+from kumacp.dpserver.node import presentable
 from kumacp.dpserver.stats import DpServerStats
 from kumacp.dpserver.stream_driver import ProxyStream
 from kumacp.store.api import Conflict, NotFound, Store, StoreUnavailable
@@ -56,7 +56,7 @@ class InsightDriver:
 
     def open(self, stream: ProxyStream, token: str) -> None:
         """A stream began; its insight is written at once. The token is kept out of the metadata."""
-        metadata = without_token(stream.node.metadata, token)
+        metadata = presentable(stream.node.metadata, token)
         seen = Observation(
             subscription_id=stream.subscription_id,
             control_plane_id=self._control_plane_id,

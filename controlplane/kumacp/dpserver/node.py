@@ -15,10 +15,12 @@ from kumacp.dpserver.refusal import Refused, Status
 from kumacp.xds.model import ProxyMetadata
 from kumamesh import names
 from kumamesh.resource import ResourceKey
+from kumamesh.resources.rules.common import name_problem
 
 _LOOPBACK = "127.0.0.1"
 _ADMIN_ADDRESSES = (_LOOPBACK, "0.0.0.0", "::1", "::")
 _MAX_PORT = 65_535
+MAX_SHOWN_CHARS = 64 * 1_024
 
 
 class ProxyType(Enum):
@@ -58,6 +60,9 @@ def parse_node(node_id: str, metadata: Mapping[str, Any]) -> ProxyNode:
     """The proxy behind a node id and its metadata (plain JSON values); raises Refused."""
     try:
         mesh, name = names.parse_node_id(node_id)
+        for part in filter(None, (mesh, name)):
+            if problem := name_problem(part):
+                raise ValueError(f"{part[:253]!r}: {problem}")
     except ValueError as error:
         raise Refused(Status.INVALID_ARGUMENT, f"request must have a valid Proxy ID: {error}") from None
     proxy_type = _proxy_type(metadata)
@@ -86,6 +91,13 @@ def without_token(value: Any, token: str) -> Any:
     if isinstance(value, list | tuple):
         return [without_token(item, token) for item in value]
     return value
+
+
+def presentable(metadata: Mapping[str, Any], token: str) -> dict[str, Any]:
+    """The metadata for an insight, which is written often: without the token and without huge entries. A
+    resource that is that large stands in the Dataplane."""
+    shown: dict[str, Any] = without_token(metadata, token)
+    return {key: value for key, value in shown.items() if len(json.dumps(value)) <= MAX_SHOWN_CHARS}
 
 
 def _proxy_type(metadata: Mapping[str, Any]) -> ProxyType:

@@ -6,6 +6,8 @@ from enum import Enum
 
 from kumamesh.resource import InvalidResource
 
+MAX_MESSAGE_CHARS = 2_000
+
 
 class Status(Enum):
     """The gRPC status codes in use, by name."""
@@ -14,6 +16,8 @@ class Status(Enum):
     NOT_FOUND = "NOT_FOUND"
     ALREADY_EXISTS = "ALREADY_EXISTS"
     PERMISSION_DENIED = "PERMISSION_DENIED"
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     INTERNAL = "INTERNAL"
     UNAVAILABLE = "UNAVAILABLE"
     UNAUTHENTICATED = "UNAUTHENTICATED"
@@ -24,6 +28,8 @@ class Refused(Exception):
     malformed, expired, revoked, denied or override; "" when the token is not the reason."""
 
     def __init__(self, status: Status, message: str, *, fault: str = "") -> None:
+        # It goes into a log line and an HTTP/2 trailer, and parts of it come from the client.
+        message = "".join(char if char.isprintable() else " " for char in message[:MAX_MESSAGE_CHARS])
         super().__init__(message)
         self.status = status
         self.message = message

@@ -42,8 +42,11 @@ _STATE_OF_THE_WORLD = f"{_SERVICE}/StreamAggregatedResources"
 
 _KEEPALIVE_MS = 15_000
 _MANY = 1_000_000
+_MAX_REQUEST_BYTES = 32 * 2**20
+"""Clients send before they are known; the largest honest request carries a resource of 10 MiB."""
+_FIRST_REQUEST_S = 10.0
 _OPTIONS = (
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", _MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", -1),
     # With the defaults, many proxies that connect at once leave some streams hanging (DESIGN.md 3.4).
     ("grpc.server.max_pending_requests", _MANY),
@@ -56,6 +59,10 @@ _OPTIONS = (
     # A little less than what proxies are told, so that a ping that comes early is no offence.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MS - 1_000),
     ("grpc.so_reuseport", 0),
+    # A proxy has one stream. Whoever opens thousands, or a connection without any, is no proxy.
+    ("grpc.max_concurrent_streams", 100),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 60_000),
 )
 
 
@@ -78,6 +85,7 @@ class DpServer:
         self.stats = DpServerStats()
         self._settings = settings
         self._store = store
+        self._hub = hub
         self._certificate = certificate
         self._static_keys = dict(static_dataplane_keys or {})
         self._stopped = asyncio.Event()
@@ -109,8 +117,14 @@ class DpServer:
             stats=self.stats,
             key_type=key_type,
         )
-        self._admission = Admission(
-            hub=hub,
+        self._admission = self._new_admission(instance_id)
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server.add_generic_rpc_handlers((_Services(self._serve),))
+
+    def _new_admission(self, instance_id: str) -> Admission:
+        settings = self._settings
+        return Admission(
+            hub=self._hub,
             feed=self._feed,
             registrar=self._registrar,
             identities=self._identities,
@@ -119,11 +133,9 @@ class DpServer:
             zone=settings.zone_name,
             control_plane_id=instance_id,
             nack_backoff_s=settings.nack_backoff,
-            clock=clock,
+            clock=self._clock,
             stats=self.stats,
         )
-        self._server = grpc.aio.server(options=_OPTIONS)
-        self._server.add_generic_rpc_handlers((_Services(self._serve),))
 
     @property
     def keys(self) -> KeyRing:
@@ -148,11 +160,15 @@ class DpServer:
     async def run(self) -> None:
         """Everything that happens without being asked, until `stop`."""
         jobs = (self._feed, self._insights, self._registrar, self._identities, self._admission)
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(job.run()) for job in jobs]
-            await self._stopped.wait()
-            for task in tasks:
-                task.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(job.run()) for job in jobs]
+                await self._stopped.wait()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            # Without `stop`, when another part of the control plane fails; gRPC must not outlive the loop.
+            await self._server.stop(None)
 
     async def stop(self, grace_s: float) -> None:
         """End all streams; proxies keep what they have, and stay registered."""
@@ -200,7 +216,7 @@ class DpServer:
     async def _serve(self, _: Any, context: Any) -> None:
         """One delta stream."""
         try:
-            data = await context.read()
+            data = await _first_request(context)
             if data is grpc.aio.EOF:
                 return
             incoming = decode_request(data, with_metadata=True)
@@ -216,6 +232,15 @@ class DpServer:
         except Exception:
             log.exception("a stream ended by a fault of the control plane")
             await abort(context, Refused(Status.INTERNAL, "internal error"), self.stats)
+
+
+async def _first_request(context: Any) -> Any:
+    try:
+        async with asyncio.timeout(_FIRST_REQUEST_S):
+            return await context.read()
+    except TimeoutError:
+        text = f"no request came within {_FIRST_REQUEST_S:.0f} s"
+        raise Refused(Status.DEADLINE_EXCEEDED, text) from None
 
 
 class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no stubs

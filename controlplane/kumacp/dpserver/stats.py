@@ -6,6 +6,8 @@ from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 
+from kumamesh.xds import UPDATE_ORDER
+
 CHANGE_TO_ACK_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -48,5 +50,5 @@ class DpServerStats:
 
 
 def short_type(type_url: str) -> str:
-    """`Cluster` of `type.googleapis.com/envoy.config.cluster.v3.Cluster`."""
-    return type_url.rpartition(".")[2]
+    """`Cluster` of `type.googleapis.com/envoy.config.cluster.v3.Cluster`; clients' inventions are `other`."""
+    return type_url.rpartition(".")[2] if type_url in UPDATE_ORDER else "other"

@@ -29,6 +29,11 @@ _CANCELLATION_FOLLOWS_S = 0.05
 
 _SHOWN_ERROR_CHARS = 2_000
 
+MAX_TYPES = 32
+"""Envoy asks for six."""
+MAX_NAMES = 200_000
+"""What one stream may make this server remember: 20 MB."""
+
 
 class ProxyStream:
     """`on_first_ack` is called once, when the proxy has accepted something."""
@@ -124,8 +129,13 @@ class ProxyStream:
 
     def _take(self, request: DeltaRequest) -> None:
         assert self.session is not None
+        known = self.session.counters
+        if request.type_url not in known and len(known) >= MAX_TYPES:
+            raise _too_much(f"more than {MAX_TYPES} resource types")
         now = self._clock.monotonic()
         verdict = self.session.on_request(request, now)
+        if self.session.size > MAX_NAMES:
+            raise _too_much(f"more than {MAX_NAMES} resources")
         if verdict is None:
             return
         if isinstance(verdict, Ack):
@@ -157,6 +167,10 @@ async def abort(context: Any, refusal: Refused, stats: DpServerStats) -> None:
         await context.abort(grpc.StatusCode[refusal.status.value], refusal.message)
     except grpc.aio.BaseError:
         return  # told, or the proxy is gone already
+
+
+def _too_much(what: str) -> Refused:
+    return Refused(Status.RESOURCE_EXHAUSTED, f"the stream asks for {what}")
 
 
 def _other_node(authenticated: str, received: str) -> Refused:

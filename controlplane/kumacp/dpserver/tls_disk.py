@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 
+from kumacp.tls_context_disk import stamp
 from kumamesh.errors import UserError
 
 
@@ -16,7 +17,7 @@ class CertificateFiles:
     def __init__(self, certificate: Path, key: Path) -> None:
         self._certificate = certificate
         self._key = key
-        self._stamp = self._read_stamp()
+        self._stamp = stamp(certificate, key)
 
     def credentials(self) -> Any:
         """Server credentials that follow the files; a pair that does not fit keeps the one before."""
@@ -30,22 +31,16 @@ class CertificateFiles:
 
     def _changed(self) -> Any:
         """Called in gRPC's threads, once per handshake; None keeps the present certificate."""
-        stamp = self._read_stamp()
-        if stamp is None or stamp == self._stamp:
+        present = stamp(self._certificate, self._key)
+        if present is None or present == self._stamp:
             return None
         try:
             configuration = self._read()
         except OSError:
             return None
-        self._stamp = stamp
+        self._stamp = present
         return configuration
 
     def _read(self) -> Any:
         pair = (self._key.read_bytes(), self._certificate.read_bytes())
         return grpc.ssl_server_certificate_configuration([pair], root_certificates=None)
-
-    def _read_stamp(self) -> tuple[int, int] | None:
-        try:
-            return self._certificate.stat().st_mtime_ns, self._key.stat().st_mtime_ns
-        except OSError:
-            return None

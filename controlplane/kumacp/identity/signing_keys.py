@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from types import MappingProxyType
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -185,7 +186,7 @@ def is_rsa_public_key(pem: bytes) -> bool:
     """Whether tokens can be verified with it."""
     try:
         return isinstance(serialization.load_pem_public_key(pem), rsa.RSAPublicKey)
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         return False
 
 

@@ -129,7 +129,11 @@ def load_private_key(pem: bytes) -> PrivateKey:
 
 def matches(certificate_pem: bytes, private_key_pem: bytes) -> bool:
     """Whether the key belongs to the first certificate; raises ValueError when one cannot be read."""
-    return load_certificate(certificate_pem).public_key() == load_private_key(private_key_pem).public_key()
+    try:
+        public = load_certificate(certificate_pem).public_key()
+    except UnsupportedAlgorithm as error:
+        raise ValueError("the certificate's key is of an unknown kind") from error
+    return public == load_private_key(private_key_pem).public_key()
 
 
 def key_usage(

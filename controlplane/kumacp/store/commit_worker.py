@@ -97,6 +97,9 @@ def _plan(write: Write, draft: Draft) -> Outcome | Exception:
         return write(draft)
     except (NotFound, Conflict) as error:
         return error
+    except Exception as error:  # noqa: BLE001  # one write that cannot be planned must not end all later ones
+        _LOG.error("a write was given up: %s", type(error).__name__)
+        return error
 
 
 def _settle(done: asyncio.Future[Outcome], outcome: Outcome | Exception) -> None:

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import URL, Connection, delete, event, insert, select
+from sqlalchemy import URL, Connection, Row, delete, event, insert, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql.expression import bindparam
@@ -33,6 +33,7 @@ from kumamesh.errors import UserError
 from kumamesh.resource import Resource, ResourceKey
 
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON")
+_UNREADABLE = "it holds resources that this version cannot read"
 _DELETE = delete(resources).where(
     resources.c.type == bindparam("old_type"),
     resources.c.mesh == bindparam("old_mesh"),
@@ -71,15 +72,15 @@ class SqliteStore:
                 await connection.run_sync(_check)
                 await connection.run_sync(migrate, database=str(path))
                 rows = (await connection.execute(select(resources))).all()
-            state = State(from_row(row) for row in rows)
+            state = State(_record(row) for row in rows)
             return cls(engine, await engine.connect(), lock, state, now)
-        except DBAPIError as error:
+        except BaseException as error:
             await engine.dispose()
             os.close(lock)
-            raise UserError(_unusable(path, error.orig)) from None
-        except BaseException:
-            await engine.dispose()
-            os.close(lock)
+            if isinstance(error, DBAPIError):
+                raise UserError(_unusable(path, error.orig)) from None
+            if isinstance(error, ValueError):
+                raise UserError(_unusable(path, _UNREADABLE)) from None
             raise
 
     async def get(self, key: ResourceKey) -> Resource:
@@ -178,6 +179,14 @@ def _check(connection: Connection) -> None:
     found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
     if found != "ok":
         raise DBAPIError.instance("PRAGMA quick_check", None, sqlite3.DatabaseError(found), sqlite3.Error)
+
+
+def _record(row: Row[Any]) -> Record:
+    """Raises ValueError; what is wrong in the row stays unsaid, because secrets are in there."""
+    try:
+        return from_row(row)
+    except (ValueError, KeyError):
+        raise ValueError from None
 
 
 def _unusable(path: Path, reason: object) -> str:

@@ -45,6 +45,11 @@ class DeltaSession:
         """Per type that was asked for."""
         return {type_url: item.counters for type_url, item in self._subscriptions.items()}
 
+    @property
+    def size(self) -> int:
+        """Names that the client asked for or holds: what its requests made this session remember."""
+        return sum(item.size for item in self._subscriptions.values())
+
     def wake_at(self) -> float | None:
         """When `poll` can give something although nothing happens; as of the last poll."""
         return self._wake_at

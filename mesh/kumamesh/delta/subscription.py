@@ -86,6 +86,10 @@ class Subscription:
     def resources(self) -> Mapping[str, XdsResource]:
         return self._source.get(self.type_url, _NOTHING)
 
+    @property
+    def size(self) -> int:
+        return len(self._names) + len(self._known)
+
     def wants(self, name: str) -> bool:
         return self._wildcard or name in self._names
 

@@ -5,6 +5,7 @@ Three shapes are read: flat, body under `spec`, and that of Kubernetes. Written 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,6 +47,8 @@ def from_rest(data: Mapping[str, Any], *, key: ResourceKey | None = None) -> Res
     """
     if not isinstance(data, Mapping):
         raise InvalidResource((Violation("", "a resource must be an object"),))
+    if problem := _unwritable(data):
+        raise InvalidResource((Violation("", problem),))
     violations: list[Violation] = []
     envelope = _take_apart_kubernetes(data, violations) if "apiVersion" in data else _take_apart(data)
     type_ = _type(envelope.type, key, violations)
@@ -90,6 +93,17 @@ def spec_to_json(spec: Spec) -> dict[str, Any]:
 def spec_from_json(type_: str, body: Mapping[str, Any]) -> Spec:
     """The model of a body that was valid when it was written; rules are not checked again."""
     return TYPES[type_].spec.model_validate(body, by_alias=True, by_name=False)
+
+
+def _unwritable(data: Mapping[str, Any]) -> str | None:
+    """Why the document, once stored, could not be shown to anybody: JSON texts can say half a character."""
+    try:
+        json.dumps(data, ensure_ascii=False, default=str, skipkeys=True).encode()
+    except UnicodeEncodeError:
+        return "a resource must not hold half of a surrogate pair (\\ud800 to \\udfff)"
+    except (ValueError, RecursionError):
+        return "a resource must not be nested so deeply"
+    return None
 
 
 def _take_apart(data: Mapping[str, Any]) -> _Envelope:

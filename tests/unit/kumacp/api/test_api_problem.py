@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kumacp.api.exchange import Request, problem_answer
-from kumacp.api.problem import Problem, invalid, not_allowed, not_found, too_large
+from kumacp.api.problem import Problem, body_refused, invalid, not_allowed, not_found
 from kumamesh.resource import Violation
 
 
@@ -42,7 +42,7 @@ def test_the_answer_carries_status_type_and_headers():
 
 
 def test_the_size_limit_is_told():
-    assert too_large(10 * 1024 * 1024).detail == "the body is larger than 10 MiB"
+    assert body_refused(413, "too much").document()["title"] == "Request Entity Too Large"
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe{}", b'{"a": NaN}', b"[" * 100_000, b'{"a": 1} x'])

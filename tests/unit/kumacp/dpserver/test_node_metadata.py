@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kumacp.dpserver.node import ProxyType, parse_node, without_token
+from kumacp.dpserver.node import ProxyType, parse_node, presentable, without_token
 from kumacp.dpserver.refusal import Refused, Status
 from kumamesh.resource import ResourceKey
 
@@ -90,3 +90,8 @@ def test_a_token_is_taken_out_wherever_it_is(value: Any) -> None:
     wrapped = {"deep": [value, "Bearer s3cr3t.s3cr3t", {"x": "s3cr3t.s3cr3t"}]}
     assert "s3cr3t.s3cr3t" not in repr(without_token(wrapped, "s3cr3t.s3cr3t"))
     assert without_token(value, "") == value
+
+
+def test_what_is_shown_of_the_metadata_is_bounded() -> None:
+    metadata = {"dataplane.resource": "x" * 10_000_000, "version": {"a": "s3cr3t"}}
+    assert presentable(metadata, "s3cr3t") == {"version": {"a": "*****"}}

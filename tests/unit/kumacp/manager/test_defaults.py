@@ -80,7 +80,7 @@ async def test_start_that_was_cut_short_is_finished_by_the_next() -> None:
     store = Dying()
     for lives in (1, 2):
         store.lives = lives
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(UserError, match="cannot be made: killed"):
             await start(store)
     store.lives = 100
     await start(store)

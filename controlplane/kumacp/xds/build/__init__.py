@@ -1,0 +1,33 @@
+"""From inputs of units to xDS resources (contract section 5, legacy names)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kumacp.xds import model
+from kumacp.xds.build import admin, clusters, endpoints, inbound, outbound, secrets
+from kumacp.xds.build.messages import serialise
+from kumamesh.xds import XdsResource, content_version
+
+_BUILDERS: Mapping[type, Callable[[Any], Any]] = {
+    model.ServiceCluster: clusters.service_cluster,
+    model.LocalCluster: clusters.local_cluster,
+    model.AdminCluster: admin.admin_cluster,
+    model.ReadinessCluster: admin.readiness_cluster,
+    model.ServiceEndpoints: endpoints.load_assignment,
+    model.InboundListener: inbound.listener,
+    model.OutboundListener: outbound.listener,
+    model.AdminListener: admin.admin_listener,
+    model.CaSecret: secrets.ca_secret,
+    model.IdentitySecret: secrets.identity_secret,
+}
+
+
+def build(unit: model.UnitInput) -> XdsResource:
+    """The resource of the input; equal inputs give equal bytes, and so equal versions."""
+    body = serialise(_BUILDERS[type(unit)](unit))
+    parts = [body]
+    if isinstance(unit, model.ServiceEndpoints):
+        parts.append(unit.cluster_version.encode())
+    return XdsResource(unit.type_url, unit.name, content_version(*parts), body)

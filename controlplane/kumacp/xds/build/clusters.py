@@ -1,0 +1,82 @@
+"""Clusters: services of the mesh, and the application's own ports (contract 5.2, 5.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
+from envoy.config.core.v3 import protocol_pb2
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+
+from kumacp.xds.build import defaults, tls
+from kumacp.xds.build.http import HTTP_PROTOCOLS
+from kumacp.xds.build.messages import address, from_ads, pack, seconds, stat_name, uint32
+from kumacp.xds.model import LocalCluster, ServiceCluster
+
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_HttpOptions = http_protocol_options_pb2.HttpProtocolOptions
+
+
+def service_cluster(unit: ServiceCluster) -> Any:
+    cluster = cluster_pb2.Cluster(
+        name=unit.name,
+        type=cluster_pb2.Cluster.EDS,
+        connect_timeout=seconds(defaults.CONNECT_TIMEOUT),
+        eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=from_ads()),
+        circuit_breakers=circuit_breaker_pb2.CircuitBreakers(
+            thresholds=[
+                circuit_breaker_pb2.CircuitBreakers.Thresholds(
+                    max_connections=uint32(defaults.MAX_CONNECTIONS),
+                    max_pending_requests=uint32(defaults.MAX_PENDING_REQUESTS),
+                    max_requests=uint32(defaults.MAX_REQUESTS),
+                    max_retries=uint32(defaults.MAX_RETRIES),
+                )
+            ]
+        ),
+    )
+    if unit.protocol in HTTP_PROTOCOLS:
+        # The peer is a sidecar, which takes HTTP/2 whatever its application speaks.
+        options = _http_options(2, defaults.IDLE_TIMEOUT)
+        cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(options)
+    if unit.tls:
+        cluster.transport_socket.CopyFrom(tls.upstream(unit))
+    return cluster
+
+
+def local_cluster(unit: LocalCluster) -> Any:
+    cluster = static_cluster(unit.name, address(unit.address, unit.port), defaults.INBOUND_CONNECT_TIMEOUT)
+    cluster.alt_stat_name = stat_name(unit.name)
+    if unit.protocol in HTTP_PROTOCOLS:
+        options = _http_options(1 if unit.protocol == "http" else 2, defaults.INBOUND_IDLE_TIMEOUT)
+        cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(options)
+    return cluster
+
+
+def static_cluster(name: str, endpoint: Any, connect_timeout_s: float) -> Any:
+    """A cluster of one endpoint that is known beforehand."""
+    host = endpoint_components_pb2.LbEndpoint(endpoint=endpoint_components_pb2.Endpoint(address=endpoint))
+    return cluster_pb2.Cluster(
+        name=name,
+        type=cluster_pb2.Cluster.STATIC,
+        connect_timeout=seconds(connect_timeout_s),
+        load_assignment=endpoint_pb2.ClusterLoadAssignment(
+            cluster_name=name,
+            endpoints=[endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=[host])],
+        ),
+    )
+
+
+def _http_options(version: int, idle_timeout_s: float) -> Any:
+    if version == 2:
+        explicit = _HttpOptions.ExplicitHttpConfig(http2_protocol_options=protocol_pb2.Http2ProtocolOptions())
+    else:
+        explicit = _HttpOptions.ExplicitHttpConfig(http_protocol_options=protocol_pb2.Http1ProtocolOptions())
+    return pack(
+        _HttpOptions(
+            common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
+                idle_timeout=seconds(idle_timeout_s)
+            ),
+            explicit_http_config=explicit,
+        )
+    )

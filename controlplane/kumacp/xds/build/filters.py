@@ -1,0 +1,73 @@
+"""Network filters and listeners: what inbounds, outbounds and the admin listener have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from envoy.config.core.v3 import base_pb2
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
+from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
+from google.protobuf.wrappers_pb2 import BoolValue
+
+from kumacp.xds.build.messages import address, metadata, pack, seconds, stat_name, uint32
+from kumacp.xds.model import AdminListener, InboundListener, OutboundListener, Tags
+
+TAGS_NAMESPACE = "io.kuma.tags"
+
+
+def network_filter(name: str, config: Any) -> Any:
+    return listener_components_pb2.Filter(name=f"envoy.filters.network.{name}", typed_config=pack(config))
+
+
+def tcp_proxy(cluster: str, *, stats: str, idle_timeout_s: float, connect_attempts: int | None = None) -> Any:
+    return network_filter(
+        "tcp_proxy",
+        tcp_proxy_pb2.TcpProxy(
+            stat_prefix=stat_name(stats),
+            cluster=cluster,
+            idle_timeout=seconds(idle_timeout_s),
+            max_connect_attempts=None if connect_attempts is None else uint32(connect_attempts),
+        ),
+    )
+
+
+def chain(
+    filters: Sequence[Any], *, transport: str = "", alpn: Sequence[str] = (), socket: Any | None = None
+) -> Any:
+    """A filter chain; `transport` is "raw_buffer", "tls" or any."""
+    match = None
+    if transport or alpn:
+        match = listener_components_pb2.FilterChainMatch(
+            transport_protocol=transport, application_protocols=alpn
+        )
+    return listener_components_pb2.FilterChain(
+        filter_chain_match=match, filters=filters, transport_socket=socket
+    )
+
+
+def listener(
+    unit: InboundListener | OutboundListener | AdminListener,
+    chains: Sequence[Any],
+    *,
+    outbound: bool = False,
+    tags: Tags = (),
+    inspect_tls: bool = False,
+) -> Any:
+    return listener_pb2.Listener(
+        name=unit.name,
+        address=address(unit.address, unit.port),
+        filter_chains=chains,
+        listener_filters=[_tls_inspector()] if inspect_tls else [],
+        metadata=metadata(tags, TAGS_NAMESPACE),
+        traffic_direction=base_pb2.OUTBOUND if outbound else base_pb2.INBOUND,
+        enable_reuse_port=BoolValue(value=unit.reuse_port),
+    )
+
+
+def _tls_inspector() -> Any:
+    return listener_components_pb2.ListenerFilter(
+        name="envoy.filters.listener.tls_inspector",
+        typed_config=pack(tls_inspector_pb2.TlsInspector()),
+    )

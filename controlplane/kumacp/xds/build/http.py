@@ -1,0 +1,175 @@
+"""HTTP connection managers and their routes (contract 5.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from envoy.config.core.v3 import address_pb2, base_pb2, protocol_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.extensions.filters.http.grpc_stats.v3 import config_pb2 as grpc_stats_pb2
+from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import (
+    http_connection_manager_pb2 as hcm_pb2,
+)
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
+from google.protobuf.wrappers_pb2 import BoolValue
+
+from kumacp.xds.build import defaults
+from kumacp.xds.build.filters import network_filter
+from kumacp.xds.build.messages import pack, seconds, stat_name, uint32
+from kumacp.xds.model import InboundListener, OutboundListener, Tags
+
+HTTP_PROTOCOLS = frozenset({"http", "http2", "grpc"})
+"""Protocols of kuma.io/protocol that Envoy takes apart into requests."""
+
+KUMA_TAGS_HEADER = "x-kuma-tags"
+"""Tags of the calling proxy, for the peer sidecar only."""
+
+_Hcm = hcm_pb2.HttpConnectionManager
+_RETRY_ON = "connect-failure,refused-stream,gateway-error"
+
+
+def inbound_manager(unit: InboundListener, cluster: str, first: Sequence[Any] = ()) -> Any:
+    """The manager in front of the application; `first` are HTTP filters before all others."""
+    route = route_components_pb2.RouteAction(cluster=cluster, timeout=seconds(0))
+    routes = _routes(
+        f"inbound:{unit.service}", unit.service, [_route(route)],
+        request_headers_to_remove=[KUMA_TAGS_HEADER],
+    )  # fmt: skip
+    return manager(
+        stats=cluster,
+        routes=routes,
+        filters=[*first, *_grpc_stats(unit.protocol)],
+        internal=_ranges(defaults.INTERNAL_RANGES, ipv6=unit.ipv6),
+        # Without a client certificate this still takes away what the client claims to be.
+        forward_client_cert_details=_Hcm.SANITIZE_SET,
+        set_current_client_cert_details=_Hcm.SetCurrentClientCertDetails(uri=True),
+        stream_idle_timeout=seconds(defaults.INBOUND_STREAM_IDLE_TIMEOUT),
+        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
+            idle_timeout=seconds(defaults.INBOUND_IDLE_TIMEOUT)
+        ),
+    )
+
+
+def outbound_manager(unit: OutboundListener) -> Any:
+    route = route_components_pb2.RouteAction(
+        cluster=unit.cluster,
+        timeout=seconds(defaults.REQUEST_TIMEOUT),
+        retry_policy=_retry_policy(unit.protocol),
+    )
+    routes = _routes(
+        f"outbound:{unit.service}", unit.service, [_route(route)],
+        request_headers_to_add=_tags_header(unit.source_tags),
+    )  # fmt: skip
+    return manager(
+        stats=unit.service,
+        routes=routes,
+        filters=_grpc_stats(unit.protocol),
+        internal=_ranges(defaults.INTERNAL_RANGES, ipv6=unit.ipv6),
+        stream_idle_timeout=seconds(defaults.STREAM_IDLE_TIMEOUT),
+    )
+
+
+def admin_manager(name: str, routes: Sequence[Any], *, ipv6: bool) -> Any:
+    return manager(
+        stats=name,
+        routes=_routes("", name, routes),
+        filters=(),
+        internal=_ranges(defaults.LOOPBACK_RANGES, ipv6=ipv6),
+    )
+
+
+def forward(cluster: str, *, path: str = "") -> Any:
+    """A route for exactly `path`, or for everything."""
+    return _route(route_components_pb2.RouteAction(cluster=cluster), path=path)
+
+
+def manager(*, stats: str, routes: Any, filters: Sequence[Any], internal: Any, **more: Any) -> Any:
+    """The network filter; the router comes behind the given HTTP filters."""
+    router = http_filter("router", router_pb2.Router())
+    config = _Hcm(
+        codec_type=_Hcm.AUTO,
+        stat_prefix=stat_name(stats),
+        route_config=routes,
+        http_filters=[*filters, router],
+        internal_address_config=internal,
+        **more,
+    )
+    return network_filter("http_connection_manager", config)
+
+
+def http_filter(name: str, config: Any) -> Any:
+    return hcm_pb2.HttpFilter(name=f"envoy.filters.http.{name}", typed_config=pack(config))
+
+
+def _grpc_stats(protocol: str) -> list[Any]:
+    return [http_filter("grpc_stats", grpc_stats_pb2.FilterConfig())] if protocol == "grpc" else []
+
+
+def _ranges(ranges: Sequence[tuple[str, int]], *, ipv6: bool) -> Any:
+    return _Hcm.InternalAddressConfig(
+        cidr_ranges=[
+            address_pb2.CidrRange(address_prefix=prefix, prefix_len=uint32(length))
+            for prefix, length in ranges
+            if ipv6 or ":" not in prefix
+        ]
+    )
+
+
+def _routes(name: str, host: str, routes: Sequence[Any], **more: Any) -> Any:
+    return route_pb2.RouteConfiguration(
+        name=name,
+        virtual_hosts=[route_components_pb2.VirtualHost(name=host, domains=["*"], routes=routes)],
+        # The cluster may come after the listener; a request meanwhile gets 503 instead of a refused listener.
+        validate_clusters=BoolValue(value=False),
+        **more,
+    )
+
+
+def _route(action: Any, *, path: str = "") -> Any:
+    match = (
+        route_components_pb2.RouteMatch(path=path) if path else route_components_pb2.RouteMatch(prefix="/")
+    )
+    return route_components_pb2.Route(match=match, route=action)
+
+
+def _tags_header(tags: Tags) -> list[Any]:
+    """`&k1=v1&&k2=v2,v3&`. Kuma appends to what the application sent, which lets an application claim the
+    tags of another; so this overwrites."""
+    if not tags:
+        return []
+    option = base_pb2.HeaderValueOption
+    return [
+        option(
+            header=base_pb2.HeaderValue(
+                key=KUMA_TAGS_HEADER, value="".join(f"&{key}={values}&" for key, values in tags)
+            ),
+            append_action=option.OVERWRITE_IF_EXISTS_OR_ADD,
+        )
+    ]
+
+
+def _retry_policy(protocol: str) -> Any:
+    """Kuma's default, and two things more so that an endpoint may leave without a failed request.
+
+    A retry goes to another host than the attempts before it, if there is one: Kuma's round robin may return
+    to the dead one. For gRPC `unavailable`, which Kuma retries too: it is what a sidecar answers when its
+    application is gone, with HTTP status 200. `gateway-error` also covers an upstream connection that is
+    reset before the response, so `reset-before-request` would add nothing.
+    """
+    return route_components_pb2.RetryPolicy(
+        retry_on=f"{_RETRY_ON},unavailable" if protocol == "grpc" else _RETRY_ON,
+        num_retries=uint32(defaults.HTTP_RETRIES),
+        retry_back_off=route_components_pb2.RetryPolicy.RetryBackOff(
+            base_interval=seconds(defaults.RETRY_BASE_INTERVAL),
+            max_interval=seconds(defaults.RETRY_MAX_INTERVAL),
+        ),
+        retry_host_predicate=[
+            route_components_pb2.RetryPolicy.RetryHostPredicate(
+                name="envoy.retry_host_predicates.previous_hosts",
+                typed_config=pack(previous_hosts_pb2.PreviousHostsPredicate()),
+            )
+        ],
+        host_selection_retry_max_attempts=defaults.HTTP_RETRIES,
+    )
