@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kumadp.bootstrap_client import BootstrapClient
 from kumadp.bootstrap_edit import Document, with_admin_port, with_quick_reconnect
 from kumadp.envoy.argv import envoy_environment
-from kumadp.envoy.process import EnvoyProcess
+from kumadp.envoy.process import EnvoyProcess, reap_orphans
 from kumadp.envoy.version_process import VersionProbe
 from kumadp.lifecycle.exit import Exit
 from kumadp.preparation_driver import Prepared, prepared
@@ -48,11 +48,13 @@ class Agent:
         """Raises UserError for everything that keeps Envoy from being started."""
         loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_stop)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            # A program started by nohup(1) goes on when its terminal is closed.
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, self._on_stop)
         loop.add_signal_handler(signal.SIGUSR2, self._on_drain)
         try:
-            with prepared(self._resolved, self._probe, self._resource_text, self._source) as ready:
+            async with prepared(self._resolved, self._probe, self._resource_text, self._source) as ready:
                 return await self._run(ready)
         except asyncio.CancelledError:
             if self._stopped_early:
@@ -75,6 +77,8 @@ class Agent:
             held.push_async_callback(relay.stop)
             envoy = EnvoyProcess(plan.envoy_argv, envoy_environment(os.environ))
             held.callback(envoy.close)
+            if os.getpid() == 1:
+                asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, reap_orphans, envoy.pid)
             log.info("started Envoy %s, process %d", plan.facts.envoy_version.version, envoy.pid)
             proxy = await in_thread(_import_proxy)
             self._proxy = proxy(ready, envoy, relay, admin_address(document))

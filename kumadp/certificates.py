@@ -16,7 +16,6 @@ def certificates(text: str, source: str) -> str:
     blocks = _BLOCK.findall(text)
     if not blocks:
         raise UserError(
-            f"{source} holds no certificate in PEM form; "
-            "one in DER form becomes PEM by `openssl x509 -inform der`"
+            f"{source} holds no certificate in PEM form, from -----BEGIN CERTIFICATE----- to the END line"
         )
-    return "".join("\n".join(block.split("\r\n")) + "\n" for block in blocks)
+    return "".join(block.replace("\r\n", "\n") + "\n" for block in blocks)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from typing import ClassVar
 
@@ -28,4 +30,14 @@ def cli(ctx: click.Context, log_level: str | None) -> None:
 
 
 def main() -> None:
+    _open_standard_streams()
     sys.exit(commands.run(cli, "kuma-dp"))
+
+
+def _open_standard_streams() -> None:
+    """Where the caller closed one, the next socket would take its place, and Envoy's log lines with it."""
+    for number in (0, 1, 2):
+        with contextlib.suppress(OSError):
+            os.fstat(number)
+            continue
+        os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 from kumadp.certificates import certificates
-from kumadp.file_disk import read_text
+from kumadp.file_disk import read_standard_input, read_text
 from kumadp.plan import is_local
 from kumadp.settings import DpSettings
 
@@ -21,7 +21,6 @@ _SYSTEM_CA_PATHS = (
 _IPV6_TABLE = Path("/proc/net/if_inet6")
 _MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _LOCAL_CA = Path("~/.kuma/kuma-cp.crt")
-_STANDARD_INPUT = Path("/dev/stdin")
 
 
 def resource_text(settings: DpSettings) -> tuple[str, str]:
@@ -29,7 +28,7 @@ def resource_text(settings: DpSettings) -> tuple[str, str]:
     if not settings.resource_file:
         return settings.resource, "--dataplane"
     if settings.resource_file == "-":
-        return read_text(_STANDARD_INPUT, "standard input", pipe=True), "standard input"
+        return read_standard_input(), "standard input"
     # A pipe as shells make them by `<(...)` is welcome here: it is read once, and a signal still ends it.
     text = read_text(Path(settings.resource_file).expanduser(), "the resource file", pipe=True)
     return text, settings.resource_file

@@ -146,14 +146,26 @@ def bootstrap_url(cp_address: str) -> str:
     """Where to post; whatever path the address has is replaced (kuma-dp 1.2)."""
     try:
         parts = urlsplit(cp_address)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        # The last is what the resolver does to a name before it asks anybody.
+        usable = parts.scheme in ("http", "https") and parts.port != 0 and _as_host(parts.hostname)
     except ValueError:
         usable = False
-    if not usable:
+    if "@" in cp_address:
+        # Not repeated: it may hold a password.
+        raise UserError(
+            "--cp-address must not hold a user name or a password; proxies show who they are by their token",
+            exit_code=EXIT_USAGE,
+        )
+    if not usable or any(sign.isspace() or not sign.isprintable() for sign in cp_address):
         raise UserError(
             f"--cp-address {cp_address!r} is not a URL such as https://localhost:5678", exit_code=EXIT_USAGE
         )
     return parts._replace(path="/bootstrap", fragment="").geturl()
+
+
+def _as_host(name: str | None) -> bytes:
+    """Raises UnicodeError, a ValueError, for what cannot be a host name."""
+    return (name or "").encode("idna")
 
 
 def is_local(cp_address: str, host_name: str) -> bool:

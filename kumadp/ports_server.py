@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from collections.abc import Iterator
 
@@ -29,9 +30,11 @@ class PortClaims(contextlib.ExitStack):
         claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             claim.bind(f"\0kuma-dp/port/{port}")
-        except OSError:
-            claim.close()
-            return False
+        except OSError as error:
+            # Where such sockets are forbidden, the port itself is all there is to go by.
+            if error.errno == errno.EADDRINUSE:
+                claim.close()
+                return False
         if not is_free(port):
             claim.close()
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from kumadp import host_disk
@@ -15,6 +15,7 @@ from kumadp.plan import DEFAULT_ADMIN_PORT, HostFacts, Plan, identify, make_plan
 from kumadp.ports_server import PortClaims, is_free, readiness_listener
 from kumadp.proxy_resource import ProxyResource, parse_resource
 from kumadp.settings import DpSettings
+from kumadp.thread_worker import in_thread
 from kumadp.token_disk import TokenSource
 from kumadp.work_dir_disk import work_dir
 from kumamesh.errors import UserError
@@ -36,10 +37,10 @@ class Prepared:
     readiness_listener: socket.socket
 
 
-@contextlib.contextmanager
-def prepared(
+@contextlib.asynccontextmanager
+async def prepared(
     resolved: Resolved[DpSettings], probe: VersionProbe, resource_text: str, source: str
-) -> Iterator[Prepared]:
+) -> AsyncIterator[Prepared]:
     """All of it is given back when the block ends. Raises UserError."""
     settings = resolved.settings
     token = TokenSource.from_settings(settings)
@@ -56,7 +57,7 @@ def prepared(
             admin_port=_admin_port(resource, claims),
             readiness_port=listener.getsockname()[1],
             envoy_binary=probe.binary,
-            envoy_version=probe.result(),
+            envoy_version=await in_thread(probe.result),
             ca_pem=ca_pem,
             system_ca_path=host_disk.system_ca_path(settings.system_ca_path),
             ipv6=settings.ipv6_enabled and host_disk.has_ipv6(),

@@ -30,17 +30,9 @@ class ProxyResource:
 
     @property
     def admin_port(self) -> int:
-        """Port that the user chose for Envoy's admin interface, or 0. One that is no port is for the control
-        plane to refuse."""
+        """Port that the user chose for Envoy's admin interface, or 0."""
         admin = _networking(self.document).get("admin")
-        port = admin.get("port") if isinstance(admin, Mapping) else None
-        return port if isinstance(port, int) and not isinstance(port, bool) else 0
-
-    @property
-    def has_admin_port(self) -> bool:
-        """Whether the user chose one, be it usable or not."""
-        admin = _networking(self.document).get("admin")
-        return isinstance(admin, Mapping) and admin.get("port") not in (None, 0)
+        return int(admin.get("port") or 0) if isinstance(admin, Mapping) else 0
 
     def with_admin_port(self, port: int) -> ProxyResource:
         networking = dict(_networking(self.document))
@@ -72,11 +64,20 @@ def parse_resource(text: str, proxy_type: str, source: str) -> ProxyResource:
         raise UserError(f"{source}: the resource needs a name")
     if not isinstance(_networking(document), Mapping):
         raise UserError(f"{source}: networking must be a mapping")
+    _check_admin_port(document, source)
     if proxy_type == "dataplane":
         document["mesh"] = document.get("mesh") or "default"
     else:
         document.pop("mesh", None)
     return ProxyResource(document)
+
+
+def _check_admin_port(document: Mapping[str, Any], source: str) -> None:
+    """This one is ours to judge: the agent takes the port, or chooses one, before it asks anybody."""
+    admin = _networking(document).get("admin")
+    port = (admin.get("port") or 0) if isinstance(admin, Mapping) else 0
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65_535:
+        raise UserError(f"{source}: networking.admin.port must be a number from 0 to 65535, not {port!r}")
 
 
 def _networking(document: Mapping[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 import h11
 
 from kumadp.readiness import Readiness
+from kumadp.work_dir_disk import remove_stale_socket
 
 _HEAD_TIMEOUT_S = 10.0
 _MAX_CONNECTIONS = 128
@@ -41,7 +42,7 @@ class ReadinessServer:
                 unix_path.unlink(missing_ok=True)
 
     async def _unix_server(self, path: Path) -> asyncio.Server:
-        path.unlink(missing_ok=True)  # the work dir is ours alone, so this one is stale
+        remove_stale_socket(path)
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         mask = os.umask(0o177)
         try:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+
+import psutil
 
 _PRCTL_THEN_EXEC = (
     "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9,0,0,0);os.execv(sys.argv[1],sys.argv[1:])"
@@ -19,6 +23,7 @@ class EnvoyProcess:
     """A running Envoy. Start it from the main thread: the kernel's death signal follows the thread."""
 
     def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+        _raise_file_limit()
         # A group of its own keeps the terminal's Ctrl-C away: the agent drains first.
         self._process = subprocess.Popen(
             [*_death_signal(), *argv], stdin=subprocess.DEVNULL, env=dict(environ), process_group=0
@@ -53,6 +58,23 @@ class EnvoyProcess:
             os.close(self._pidfd)
             self.started = time.monotonic()
         self._pidfd = -1
+
+
+def reap_orphans(ours: int) -> None:
+    """What the first process of a container owes its orphans. The child `ours` keeps its exit code for the one
+    who waits for it."""
+    for child in psutil.Process().children():
+        if child.pid != ours:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child.pid, os.WNOHANG)
+
+
+def _raise_file_limit() -> None:
+    """The soft limit of 1,024 is for programs that use select(2); Envoy, which inherits it, needs two files
+    for every connection that it passes on."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _death_signal() -> list[str]:

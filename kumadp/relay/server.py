@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import random
-import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from kumadp.relay.memory_process import MemoryTrimmer
 from kumadp.relay.stream_relay import StreamRelay
 from kumadp.relay.upstream_client import MESSAGE_LIMITS, UpstreamStream, target_of
 from kumadp.relay.watch_relay import Watch
+from kumadp.work_dir_disk import remove_stale_socket
 from kumadp_bootstrap.rewrite import Upstream
 from kumamesh.errors import UserError
 
@@ -79,7 +79,7 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         """From here on Envoy can connect, so that it may be started while the rest is still being made."""
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers((self,))
-        _remove_stale(path)
+        remove_stale_socket(path)
         mask = os.umask(0o177)
         try:
             self._server.add_insecure_port(f"unix:{path}")
@@ -172,13 +172,3 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         else:
             log.debug("%s ended: %s", what, ending.reason())
 
-
-def _remove_stale(path: Path) -> None:
-    """The work dir is this run's alone, so a socket there was left by one that was killed; anything else is
-    not ours to remove."""
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise UserError(
-                f"{path} is in the way of the relay's socket; remove it or give another --work-dir"
-            )
-        path.unlink()

@@ -10,7 +10,7 @@ from kumacp.api.auth import User
 from kumacp.api.exchange import Answer, Request, json_answer, problem_answer, text_answer
 from kumacp.api.insights import InsightEndpoints
 from kumacp.api.problem import Problem
-from kumacp.api.resources import Manager, ResourceEndpoints
+from kumacp.api.resources import Aside, Manager, ResourceEndpoints
 from kumacp.api.routes import Kind, Route, match, near
 from kumacp.identity.signing_keys import KeyRing, SigningKeyNotFound, TokenKind
 from kumacp.settings import CpSettings
@@ -45,12 +45,13 @@ class Application:
         facts: InstanceFacts,
         *,
         now: Callable[[], float],
+        aside: Aside,
     ) -> None:
         self._settings = settings
         self._key_rings = key_rings
         self._facts = facts
         self._now = now
-        self._resources = ResourceEndpoints(store, manager)
+        self._resources = ResourceEndpoints(store, manager, aside)
         self._insights = InsightEndpoints(store)
         self.requests: dict[str, int] = {}
         """Answered requests by status."""

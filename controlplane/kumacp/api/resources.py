@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from kumacp.api import problem
@@ -14,6 +15,12 @@ from kumacp.store.api import Conflict, NotFound, Store
 from kumamesh.resource import InvalidResource, Resource, ResourceKey
 from kumamesh.resources.registry import ResourceType
 from kumamesh.resources.rest import from_rest, to_rest
+
+LIGHT_BODY_BYTES = 64 * 1024
+"""Read in a few milliseconds; larger resources take up to seconds, in which others must be served."""
+
+Aside = Callable[[Callable[[], Resource]], Awaitable[Resource]]
+"""Calls a function outside the event loop."""
 
 
 class PutOutcome(Protocol):
@@ -39,9 +46,10 @@ class Manager(Protocol):
 class ResourceEndpoints:
     """CRUD and lists of every type."""
 
-    def __init__(self, store: Store, manager: Manager) -> None:
+    def __init__(self, store: Store, manager: Manager, aside: Aside) -> None:
         self._store = store
         self._manager = manager
+        self._aside = aside
 
     async def list(self, route: Route, request: Request) -> Answer:
         resources = await list_filtered(self._store, route, request)
@@ -60,7 +68,9 @@ class ResourceEndpoints:
         body = request.json_object()
         title = await self._put_title(body, key)
         try:
-            result = await self._manager.put(from_rest(body, key=key))
+            read = partial(from_rest, body, key=key)
+            resource = read() if len(request.body) <= LIGHT_BODY_BYTES else await self._aside(read)
+            result = await self._manager.put(resource)
         except InvalidResource as error:
             raise problem.invalid(title, error.violations) from None
         except Conflict as error:

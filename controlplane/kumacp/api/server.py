@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import ssl
@@ -23,6 +24,7 @@ from kumacp.settings import CpSettings
 from kumacp.store.api import Store
 from kumacp.tls_context_disk import CertificateContext
 from kumamesh.errors import UserError
+from kumamesh.resource import Resource
 
 BODY_TIMEOUT_S = 30.0
 IDLE_TIMEOUT_S = 120.0
@@ -47,7 +49,10 @@ class ApiServer:
     ) -> None:
         self._settings = settings
         self._certificate = certificate
-        self._application = Application(settings, store, manager, key_rings, facts, now=now)
+        self._heavy = asyncio.Lock()
+        self._application = Application(
+            settings, store, manager, key_rings, facts, now=now, aside=self._aside
+        )
         self._runner: web.ServerRunner | None = None
         self.http_port = 0
         self.https_port = 0
@@ -100,6 +105,11 @@ class ApiServer:
             port_variable=f"KUMA_API_SERVER_{scheme}_PORT",
             interface_variable=f"KUMA_API_SERVER_{scheme}_INTERFACE",
         )
+
+    async def _aside(self, function: Callable[[], Resource]) -> Resource:
+        """One at a time: the threads are there for the certificates of proxies, too."""
+        async with self._heavy:
+            return await asyncio.to_thread(function)
 
     async def _serve(self, raw: web.BaseRequest) -> web.StreamResponse:
         try:

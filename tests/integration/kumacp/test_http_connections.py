@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -19,6 +20,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 
 from kumacp import bootstrap_service
+from kumacp.api import resources
 from kumacp.bootstrap_driver import LIGHT_BODY_BYTES, BootstrapDriver
 from kumacp.bootstrap_server import BootstrapServer
 from kumacp.bootstrap_service import BootstrapAnswer
@@ -29,7 +31,7 @@ from kumacp.settings import CpSettings
 from kumacp.store.memory import MemoryStore
 from kumacp.tls_context_disk import CertificateContext
 from kumamesh.errors import UserError
-from kumamesh.resource import ResourceKey
+from kumamesh.resource import Resource, ResourceKey
 from resource_documents import dataplane
 from running_api import running_api
 
@@ -231,4 +233,23 @@ async def test_bootstrap_parses_large_bodies_outside_the_event_loop(
     small = json.dumps({"name": "a", "dataplaneResource": "a: 1"}).encode()
     for body in (small, small + b" " * LIGHT_BODY_BYTES):
         assert (await driver.answer(body, "cp.example", "")).status == 422
+    assert threads == [True, False]
+
+
+async def test_large_resources_are_read_outside_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+    read = resources.from_rest
+
+    def watched(*given: Any, **options: Any) -> Resource:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return read(*given, **options)
+
+    monkeypatch.setattr(resources, "from_rest", watched)
+    async with running_api(tmp_path) as api, aiohttp.ClientSession(api.http_url) as session:
+        for padding in (0, resources.LIGHT_BODY_BYTES):
+            text = json.dumps(dataplane()) + " " * padding
+            async with session.put("/meshes/default/dataplanes/a", data=text) as answer:
+                assert answer.status in (200, 201)
     assert threads == [True, False]
