@@ -72,4 +72,3 @@ def memory_limit_bytes(given: int, limit: Path = _MEMORY_LIMIT) -> int:
     except OSError:
         return 0
     return int(text) if text.isdecimal() else 0
-

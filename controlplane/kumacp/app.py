@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import tempfile
@@ -41,6 +42,8 @@ from kumamesh.settings import Resolved
 from kumamesh.version import VERSION
 
 DATABASE = "kuma-cp.db"
+GRPC_SOCKET = "grpc.sock"
+MAX_SOCKET_PATH_BYTES = 107
 DP_SERVER_INTERFACE = "0.0.0.0"
 STOP_GRACE_S = 2.0
 
@@ -87,15 +90,14 @@ class _ControlPlane:
         general = ensure_server_certificate(settings.work_dir, settings.tls_cert_file, settings.tls_key_file)
         dp_certificate = _dp_server_certificate(settings, general)
         static_keys = load_public_keys(settings.dp_token_public_keys)
+        # First of all: a second control plane in this work dir is told so, and not of a port in use.
+        store = await _open_store(settings)
+        stack.push_async_callback(store.close)
+        manager = ResourceManager(store, settings)
         metrics = Metrics()
         diagnostics = DiagnosticsServer(settings, metrics)
         await diagnostics.start()
         stack.push_async_callback(diagnostics.stop)
-
-        store = await _open_store(settings)
-        stack.push_async_callback(store.close)
-        manager = ResourceManager(store, settings)
-        await ensure_defaults(store, manager, settings)
 
         hub = Hub(checked.zone, build, inbound_rbac)
         files = CertificateFiles(dp_certificate.cert_path, dp_certificate.key_path)
@@ -112,13 +114,12 @@ class _ControlPlane:
         metrics.expose_dp_server(dp_server.stats)
         metrics.expose_hub(hub)
         metrics.expose("store_writes", lambda: store.writes)
-        driver = BootstrapDriver(settings, store, dp_certificate.cert_pem, lambda: dp_server.keys)
+        driver = BootstrapDriver(settings, store, dp_certificate.cert_path, lambda: dp_server.keys)
         bootstrap = BootstrapServer(driver.answer, dp_certificate.cert_path, dp_certificate.key_path)
-        # Of this user alone; the path of a Unix socket must be short, so not under the work dir.
-        sockets = stack.enter_context(tempfile.TemporaryDirectory(prefix="kuma-cp-"))
-        grpc_socket = Path(sockets) / "grpc.sock"
+        grpc_socket = _grpc_socket(settings, stack)
         front = FrontProcess.start(DP_SERVER_INTERFACE, settings.dp_server_port, grpc_socket, bootstrap.take)
         stack.push_async_callback(front.stop)
+        await ensure_defaults(store, manager, settings)
         facts = InstanceFacts(socket.gethostname(), instance, await _cluster_id(store))
         api = ApiServer(
             settings,
@@ -166,6 +167,18 @@ async def _open_store(settings: CpSettings) -> Store:
     if settings.store_type == "memory":
         return MemoryStore()
     return await SqliteStore.open(settings.work_dir.expanduser() / DATABASE)
+
+
+def _grpc_socket(settings: CpSettings, stack: AsyncExitStack) -> Path:
+    """Where the front reaches gRPC; of this user alone. In the work dir if that is ours alone and its path is
+    short enough: then what a killed control plane leaves behind is taken over by the next one."""
+    path = settings.work_dir.expanduser().absolute() / GRPC_SOCKET
+    if settings.store_type == "memory" or len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kuma-cp-"))
+        return Path(folder) / GRPC_SOCKET
+    path.unlink(missing_ok=True)
+    stack.callback(path.unlink, missing_ok=True)
+    return path
 
 
 async def _cluster_id(store: Store) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, cast
 
 from kumacp import bootstrap_service
@@ -24,15 +26,17 @@ Call = Callable[[Callable[[bytes], Any], bytes], Awaitable[Any]]
 
 
 class BootstrapDriver:
-    """`keys` gives the signing keys as they are stored now."""
+    """`certificate` is the PEM file of the data-plane server, read again when it changes; `keys` gives the
+    signing keys as they are stored now."""
 
     def __init__(
-        self, settings: CpSettings, store: Store, certificate_pem: bytes, keys: Callable[[], KeyRing]
+        self, settings: CpSettings, store: Store, certificate: Path, keys: Callable[[], KeyRing]
     ) -> None:
         self._settings = settings
         self._store = store
-        self._names = subject_names(certificate_pem)
-        self._ca_pem = certificate_pem.decode()
+        self._certificate = certificate
+        self._pem = certificate.read_bytes()
+        self._names = subject_names(self._pem)
         self._keys = keys
         self._heavy = asyncio.Lock()
 
@@ -50,11 +54,12 @@ class BootstrapDriver:
                 found[key] = await self._store.get(key)
             except NotFound:
                 continue
+        self._refresh_certificate()
         facts = BootstrapFacts(
             settings=self._settings,
             port=self._settings.dp_server_port,
             certificate_names=self._names,
-            ca_pem=self._ca_pem,
+            ca_pem=self._pem.decode(),
             keys=self._keys(),
             now=time.time(),
             lookup=found.get,
@@ -63,6 +68,13 @@ class BootstrapDriver:
             bootstrap_service.answer, accept=accept, host_header=host_header, facts=facts
         )
         return cast(BootstrapAnswer, await call(answer, body))
+
+    def _refresh_certificate(self) -> None:
+        """While the file is being replaced, the certificate before is the one that the servers have, too."""
+        with contextlib.suppress(OSError, ValueError):
+            pem = self._certificate.read_bytes()
+            if pem != self._pem:
+                self._names, self._pem = subject_names(pem), pem
 
 
 async def _at_once(function: Callable[[bytes], Any], body: bytes) -> Any:

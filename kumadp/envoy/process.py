@@ -12,8 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-import psutil
-
 _PRCTL_THEN_EXEC = (
     "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9,0,0,0);os.execv(sys.argv[1],sys.argv[1:])"
 )
@@ -63,6 +61,8 @@ class EnvoyProcess:
 def reap_orphans(ours: int) -> None:
     """What the first process of a container owes its orphans. The child `ours` keeps its exit code for the one
     who waits for it."""
+    import psutil  # takes 7 ms, which only a container's first process needs to spend
+
     for child in psutil.Process().children():
         if child.pid != ours:
             with contextlib.suppress(ChildProcessError):

@@ -199,7 +199,9 @@ class Machine:
             case Phase.DRAINING:
                 return self._terminate(now)
             case Phase.STOPPING:
-                return self._kill(Exit(EXIT_KILLED, "Envoy was killed: a stop signal came while it was ending already"))
+                return self._kill(
+                    Exit(EXIT_KILLED, "Envoy was killed: a stop signal came while it was ending already")
+                )
             case Phase.KILLED:
                 return []
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 _REFUSALS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
+_LASTING = _REFUSALS | {"UNIMPLEMENTED"}
 _FIRST_HOLD_S = 1.0
 _LONGEST_HOLD_S = 30.0
+_MAX_LINES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +21,13 @@ class Ending:
 
     @property
     def refused(self) -> bool:
-        """The control plane does not let this proxy in; asking again at once would not help."""
+        """The control plane does not let this proxy in."""
         return self.by_upstream and self.code in _REFUSALS
+
+    @property
+    def lasting(self) -> bool:
+        """Asking again at once would not help: the proxy is not let in, or the method is not served."""
+        return self.by_upstream and self.code in _LASTING
 
     @property
     def clean(self) -> bool:
@@ -42,7 +49,7 @@ class Holds:
 
     def after(self, ending: Ending, chance: float) -> float:
         """Seconds; `chance` is a random number in [0, 1)."""
-        if not ending.refused:
+        if not ending.lasting:
             self._streak = 0
             return 0.0
         ceiling = min(_LONGEST_HOLD_S, _FIRST_HOLD_S * 2.0 ** min(self._streak, 16))
@@ -51,19 +58,32 @@ class Holds:
 
 
 @dataclass(slots=True)
+class _Admitted:
+    """When a line last passed, how long it is held back from then on, and how often it was."""
+
+    moment: float
+    interval: float
+    held: int = 0
+
+
+@dataclass(slots=True)
 class LineLimit:
-    """Lets one and the same line pass once per `interval` seconds, and counts what it held back."""
+    """Lets one and the same line pass after `interval` seconds, then after twice as many and so on, and counts
+    what it held back: an outage of a night fills no disk."""
 
     interval: float = 10.0
-    _last: dict[str, tuple[float, int]] = field(default_factory=dict)
+    longest: float = 600.0
+    _last: dict[str, _Admitted] = field(default_factory=dict)
 
     def admit(self, line: str, now: float) -> str | None:
         """The line to write, or None."""
-        moment, held = self._last.get(line, (None, 0))
-        if moment is not None and now - moment < self.interval:
-            self._last[line] = (moment, held + 1)
+        last = self._last.get(line)
+        if last and now < last.moment + last.interval:
+            last.held += 1
             return None
-        if len(self._last) >= 256:
+        if len(self._last) >= _MAX_LINES:
             self._last.clear()
-        self._last[line] = (now, 0)
-        return f"{line} (and {held} times before)" if held else line
+        recent = last and now < last.moment + 4 * last.interval
+        interval = min(self.longest, 2 * last.interval) if last and recent else self.interval
+        self._last[line] = _Admitted(now, interval)
+        return f"{line} (and {last.held} times before)" if last and last.held else line

@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,8 +67,8 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         self._token = token
         self._leaving = asyncio.Event()
         self._streams: set[StreamRelay] = set()
-        self._lost = False
-        self._holds = Holds()
+        self._lost: set[str] = set()
+        self._holds = defaultdict[str, Holds](Holds)
         self._lines = LineLimit()
         self._trimmer = MemoryTrimmer()
         self._listener: RelayListener
@@ -125,7 +126,7 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         ending = await self._relay(method, context)
         self._report(method, ending)
         with contextlib.suppress(TimeoutError):
-            hold = self._holds.after(ending, random.random())  # noqa: S311
+            hold = self._holds[method].after(ending, random.random())  # noqa: S311
             await asyncio.wait_for(self._leaving.wait(), hold)
         if not ending.clean:
             await context.abort(getattr(grpc.StatusCode, ending.code), ending.details)
@@ -137,7 +138,7 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         except OSError as error:
             return Ending("UNAVAILABLE", f"the CA file cannot be read: {error}")
         stream = StreamRelay(
-            context, upstream, on_request=tap.request, on_response=self._measured(tap.response)
+            context, upstream, on_request=tap.request, on_response=self._measured(method, tap.response)
         )
         self._streams.add(stream)
         try:
@@ -145,19 +146,23 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         finally:
             self._streams.discard(stream)
 
-    def _measured(self, on_response: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    def _measured(self, method: str, on_response: Callable[[bytes], None]) -> Callable[[bytes], None]:
         def see(raw: bytes) -> None:
-            if self._lost:
-                self._lost = False
-                log.info("the control plane at %s answers again", target_of(self.upstream))
+            if method in self._lost:
+                self._lost.remove(method)
+                log.info("%s is answered again", self._called(method))
             self._trimmer.note(len(raw))
             on_response(raw)
 
         return see
 
+    def _called(self, method: str) -> str:
+        return f"{method.rpartition('/')[2]} to {target_of(self.upstream)}"
+
     def _report(self, method: str, ending: Ending) -> None:
-        self._lost = self._lost or (ending.by_upstream and not ending.clean)
-        what = f"{method.rpartition('/')[2]} to {target_of(self.upstream)}"
+        if ending.by_upstream and not ending.clean:
+            self._lost.add(method)
+        what = self._called(method)
         if ending.refused:
             if not self._listener.refused(ending.reason()):
                 line = self._lines.admit(ending.reason(), time.monotonic())
@@ -171,4 +176,3 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
                 log.warning("%s", line)
         else:
             log.debug("%s ended: %s", what, ending.reason())
-

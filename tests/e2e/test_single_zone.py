@@ -223,3 +223,18 @@ def test_one_tls_port_serves_bootstrap_and_xds_with_the_same_certificate(mesh_la
             seen.add((tls.selected_alpn_protocol(), tls.getpeercert(True)))
     assert {protocol for protocol, _ in seen} == {"h2", "http/1.1"}
     assert len({certificate for _, certificate in seen}) == 1
+
+
+def test_a_name_as_address_of_a_data_plane_is_resolved(mesh_lab: Lab) -> None:
+    plane = mesh_lab.control_plane()
+    plane.put(mesh())
+    app_port, port = free_port(), free_port()
+    mesh_lab.app("http", "backend-1", app_port)
+    document = dataplane("backend-1", "backend", app_port=app_port)
+    document["networking"]["address"] = "localhost"
+    mesh_lab.sidecar(plane, document).ready()
+    web = dataplane("web-1", "web", app_port=free_port(), outbounds={"backend": port})
+    mesh_lab.sidecar(plane, web).ready()
+    eventually(lambda: http("GET", f"http://127.0.0.1:{port}/")[0] == 200, "an answer")
+    stored = plane.get("/meshes/default/dataplanes/backend-1")
+    assert stored["networking"]["address"] == "localhost"

@@ -135,7 +135,7 @@ class Model:
         return True
 
     def _inputs(self, dataplane: Resource) -> list[UnitInput]:
-        mesh, spec, backend = dataplane.mesh, dataplane.spec, self.backend(dataplane.mesh)
+        mesh, backend = dataplane.mesh, self.backend(dataplane.mesh)
         mode = TlsMode(backend.mode) if backend else None
         inputs: list[UnitInput] = [
             AdminCluster("127.0.0.1", 9901),
@@ -145,6 +145,11 @@ class Model:
             ca = self.resources.get(world.ca(mesh=mesh, backend=backend.name).key)
             inputs += [CaSecret(mesh, ca.spec.data)] if ca else []
             inputs += [self.identities[dataplane.key]] if dataplane.key in self.identities else []
+        return [*inputs, *self._inbound_inputs(dataplane, mode), *self._outbound_inputs(dataplane, mode)]
+
+    def _inbound_inputs(self, dataplane: Resource, mode: TlsMode | None) -> list[UnitInput]:
+        mesh, spec = dataplane.mesh, dataplane.spec
+        inputs: list[UnitInput] = []
         for inbound in spec.networking.inbound:
             if inbound.state == "Ignored":
                 continue
@@ -172,6 +177,11 @@ class Model:
                     reuse_port=True,
                 )
             )
+        return inputs
+
+    def _outbound_inputs(self, dataplane: Resource, mode: TlsMode | None) -> list[UnitInput]:
+        mesh, spec = dataplane.mesh, dataplane.spec
+        inputs: list[UnitInput] = []
         own_tags = tuple((tag, ",".join(values)) for tag, values in spec.tag_values().items())
         for outbound in spec.networking.outbound:
             service = outbound.service

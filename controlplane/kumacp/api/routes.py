@@ -115,7 +115,8 @@ def _within(type_: ResourceType, mesh: str | None, rest: tuple[str, ...]) -> Rou
 
 def near(segments: Sequence[str]) -> str:
     """`; did you mean x?` for a path that is no route."""
-    return suggestion("/" + "/".join(segments), _example_paths(segments))
+    path = "/" + "/".join(segments)
+    return suggestion(path, (example for example in _example_paths(segments) if example != path))
 
 
 def _example_paths(segments: Sequence[str]) -> list[str]:

@@ -20,7 +20,8 @@ _TOKEN_SECRET_MARK = "-token-"  # noqa: S105
 
 
 class FeedDriver:
-    """The control plane's picture of the store. `on_batch` is called after the hub has taken a batch over."""
+    """The control plane's picture of the store. `place` says what the hub sees of a change, `on_batch` is
+    called after the hub has taken a batch over."""
 
     def __init__(
         self,
@@ -28,11 +29,13 @@ class FeedDriver:
         hub: Hub,
         *,
         key_ring: Callable[[Iterable[Resource]], KeyRing],
+        place: Callable[[Change], Change],
         on_batch: Callable[[Sequence[Change], Touched, bool], None],
     ) -> None:
         self._store = store
         self._hub = hub
         self._make_key_ring = key_ring
+        self._place = place
         self._on_batch = on_batch
         self._known: dict[ResourceKey, tuple[datetime, int]] = {}
         self._waiting: dict[ResourceKey, asyncio.Event] = {}
@@ -46,7 +49,8 @@ class FeedDriver:
         """Open the feed, take over all that is stored, and return it."""
         self._feed = self._open.enter_context(self._store.watch())
         resources = await self._list()
-        self._hub.load(resources)
+        placed = (self._place(Change(Operation.CREATE, item.key, None, item)).new for item in resources)
+        self._hub.load(filter(None, placed))
         for resource in resources:
             self._remember(resource.key, resource)
         self._renew_key_ring()
@@ -100,7 +104,7 @@ class FeedDriver:
         self._waiting.clear()
 
     def _apply(self, batch: Sequence[Change]) -> None:
-        touched = self._hub.apply(batch)
+        touched = self._hub.apply([self._place(change) for change in batch])
         for change in batch:
             self._remember(change.key, change.new)
             event = self._waiting.pop(change.key, None)

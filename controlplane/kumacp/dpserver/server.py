@@ -20,10 +20,12 @@ from kumacp.dpserver.insight_driver import InsightDriver
 from kumacp.dpserver.node import PROXY_RESOURCE_TYPES
 from kumacp.dpserver.refusal import Refused, Status
 from kumacp.dpserver.registration_driver import Registrar
+from kumacp.dpserver.resolver_driver import ResolverDriver
 from kumacp.dpserver.stats import DpServerStats
 from kumacp.dpserver.stream_driver import abort
 from kumacp.dpserver.tls_disk import CertificateFiles
 from kumacp.dpserver.wire import decode_request
+from kumacp.front.peer import client_address
 from kumacp.identity.ca import Identity, KeyType
 from kumacp.identity.signing_keys import SECRET, KeyRing
 from kumacp.manager.resource_driver import ResourceManager
@@ -92,7 +94,10 @@ class DpServer:
         clock = clock or Clock()
         instance_id = instance_id or str(uuid.uuid4())
         self._clock = clock
-        self._feed = FeedDriver(store, hub, key_ring=self._key_ring, on_batch=self._on_batch)
+        self._resolver = ResolverDriver(self._on_resolved)
+        self._feed = FeedDriver(
+            store, hub, key_ring=self._key_ring, place=self._resolver.place, on_batch=self._on_batch
+        )
         self._insights = InsightDriver(
             store,
             control_plane_id=instance_id,
@@ -159,7 +164,14 @@ class DpServer:
 
     async def run(self) -> None:
         """Everything that happens without being asked, until `stop`."""
-        jobs = (self._feed, self._insights, self._registrar, self._identities, self._admission)
+        jobs = (
+            self._feed,
+            self._resolver,
+            self._insights,
+            self._registrar,
+            self._identities,
+            self._admission,
+        )
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(job.run()) for job in jobs]
@@ -201,6 +213,10 @@ class DpServer:
                 if stream is not None:
                     self._insights.rewrite(stream.subscription_id)
 
+    def _on_resolved(self, changes: Sequence[Change]) -> None:
+        self._admission.deliver(self._hub.apply(changes))
+        self._identities.collect()
+
     def _on_issued(self, request: IdentityRequest, identity: Identity, touched: Touched) -> None:
         self._admission.deliver(touched)
         stream = self._admission.stream(request.proxy)
@@ -224,7 +240,7 @@ class DpServer:
             tokens = [value for key, value in metadata if key == "authorization"]
             await self._admission.serve(context, incoming, tokens)
         except Refused as refusal:
-            log.warning("refused: %s", refusal, extra={"peer": context.peer()})
+            log.warning("refused: %s", refusal, extra={"peer": client_address(context.peer())})
             await abort(context, refusal, self.stats)
         except StoreUnavailable as error:
             text = f"the store of the control plane is not available: {error}"

@@ -149,7 +149,7 @@ class ProxyStream:
         self._stats.nacks[short_type(verdict.type_url)] += 1
         log.warning(
             "the proxy refused its configuration: %s",
-            verdict.error[:_SHOWN_ERROR_CHARS],
+            " ".join(verdict.error[:_SHOWN_ERROR_CHARS].split()),
             extra={
                 "proxy": self.node.id,
                 "type": short_type(verdict.type_url),

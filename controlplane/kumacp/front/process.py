@@ -114,6 +114,8 @@ def _spawn(listener: socket.socket, remote: socket.socket, grpc_path: str) -> su
         command,
         pass_fds=(listener.fileno(), remote.fileno()),
         stdin=subprocess.DEVNULL,
+        # A Ctrl-C at the terminal is for the parent, which ends this process in order.
+        start_new_session=True,
         # glibc gives every thread an arena of its own; one loop needs no more than two.
         env={**os.environ, "MALLOC_ARENA_MAX": "2"},
     )

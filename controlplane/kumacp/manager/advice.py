@@ -37,6 +37,9 @@ def mesh_warnings(mesh: Resource, permitted: bool) -> Iterator[str]:
     spec: Mesh = mesh.spec
     if spec.mtls is not None and spec.mtls.skip_validation:
         yield "mtls.skipValidation: requests may fail while proxies of two authorities meet"
+    for field in ("metrics", "logging", "tracing"):
+        if getattr(spec, field) is not None:
+            yield f"{field}: is stored, but has no effect in this version"
     if spec.enabled_backend is not None and not permitted:
         yield (
             f"mtls: every request in mesh {mesh.name!r} is denied until it has a TrafficPermission or a"

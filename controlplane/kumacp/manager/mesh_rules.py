@@ -29,6 +29,18 @@ def update_violations(old: Mesh, new: Mesh) -> tuple[Violation, ...]:
     return (Violation("mtls.enabledBackend", _CA_CHANGE),)
 
 
+def backend_violations(mesh: Mesh) -> tuple[Violation, ...]:
+    """Backends that this control plane cannot issue certificates with: nothing may seem to be secured that
+    is not."""
+    return tuple(
+        Violation(
+            f"mtls.backends[{index}].type", f"{backend.type} is not served by this version; use builtin"
+        )
+        for index, backend in enumerate(_backends(mesh))
+        if backend.type != BUILTIN
+    )
+
+
 def delete_violations(dataplanes: int) -> tuple[Violation, ...]:
     if not dataplanes:
         return ()

@@ -74,6 +74,8 @@ class ResourceManager:
             resource = placed(given, self._place)
         if mesh is not None and given.type == "Dataplane":
             _refuse(membership.violations(mesh.name, mesh.spec, resource.spec))
+        if given.type == "Mesh":
+            _refuse(mesh_rules.backend_violations(given.spec))
         old = await self._find(given.key)
         if old is not None:
             stored = await self._replace(old, resource)

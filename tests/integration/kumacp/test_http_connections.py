@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import socket
@@ -142,6 +143,22 @@ def _write(folder: Path, name: str = "cp.example") -> tuple[Path, Path]:
     return certificate, key
 
 
+async def test_bootstrap_names_the_certificate_that_is_in_the_file_now(tmp_path: Path) -> None:
+    certificate, _ = _write(tmp_path)
+    settings = dataclasses.replace(CpSettings(), dp_proxy_auth="none")
+    driver = BootstrapDriver(settings, MemoryStore(), certificate, lambda: KeyRing([]))
+    body = json.dumps({"name": "a", "mesh": "default"}).encode()
+
+    async def knows(host: str) -> bool:
+        return (await driver.answer(body, host, "")).status != 400
+
+    assert (await knows("cp.example"), await knows("new.example")) == (True, False)
+    _write(tmp_path, "new.example")
+    assert (await knows("cp.example"), await knows("new.example")) == (False, True)
+    certificate.write_bytes(b"half of a cert")
+    assert await knows("new.example")
+
+
 async def _presented(port: int) -> bytes:
     """The certificate that a server shows now (DER)."""
     trusting = ssl.create_default_context()
@@ -229,7 +246,7 @@ async def test_bootstrap_parses_large_bodies_outside_the_event_loop(
 
     monkeypatch.setattr(bootstrap_service, "wanted", watched)
     certificate, _ = _write(tmp_path)
-    driver = BootstrapDriver(CpSettings(), MemoryStore(), certificate.read_bytes(), lambda: KeyRing([]))
+    driver = BootstrapDriver(CpSettings(), MemoryStore(), certificate, lambda: KeyRing([]))
     small = json.dumps({"name": "a", "dataplaneResource": "a: 1"}).encode()
     for body in (small, small + b" " * LIGHT_BODY_BYTES):
         assert (await driver.answer(body, "cp.example", "")).status == 422

@@ -33,7 +33,9 @@ def test_a_stopped_backend_fails_no_request(mesh_lab: Lab) -> None:
         mesh_lab.app("http", name, app_port)
         sidecars[name] = mesh_lab.sidecar(plane, dataplane(name, "backend", app_port=app_port)).ready()
     port = free_port()
-    mesh_lab.sidecar(plane, dataplane("web-1", "web", app_port=free_port(), outbounds={"backend": port})).ready()
+    mesh_lab.sidecar(
+        plane, dataplane("web-1", "web", app_port=free_port(), outbounds={"backend": port})
+    ).ready()
     eventually(lambda: answers(port) == {"backend-1", "backend-2"}, "both backends answering")
     with Load(port, threads=8, pause_s=0.002) as load:
         for stopped in range(3):

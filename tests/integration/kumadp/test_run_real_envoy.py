@@ -310,5 +310,5 @@ def test_envoy_comes_back_soon_after_the_control_plane_does(kuma_dp: Agents, sit
     agent.wait_until(lambda: len(plane.streams) > 10, "attempts of Envoy")
     plane.script = serving
     count = len(plane.streams)
-    agent.wait_until(lambda: len(plane.streams) > count and "answers again" in agent.log, "a stream")
+    agent.wait_until(lambda: len(plane.streams) > count and "is answered again" in agent.log, "a stream")
     assert agent.end() == 0

@@ -33,6 +33,7 @@ class Followed:
             self.store,
             hub,
             key_ring=KeyRing,
+            place=lambda change: change,
             on_batch=lambda batch, touched, keys: self.batches.append(batch),
         )
 

@@ -37,6 +37,13 @@ def test_other_changes_of_mtls_are_allowed() -> None:
     assert [mesh_rules.update_violations(old, new) for old, new in changes] == [()] * len(changes)
 
 
+def test_a_backend_that_issues_nothing_is_refused() -> None:
+    assert mesh_rules.backend_violations(mesh("ca-1", ONE, TWO)) == ()
+    assert mesh_rules.backend_violations(mesh("", ONE, PROVIDED)) == (
+        Violation("mtls.backends[1].type", "provided is not served by this version; use builtin"),
+    )
+
+
 def test_secrets_of_a_backend_are_in_use_under_kumas_text() -> None:
     (found,) = mesh_rules.secret_violations("m.ca-builtin-key-ca-1", "m", mesh("", ONE))
     assert found == Violation(
