@@ -39,7 +39,8 @@ class ReadinessServer:
             for writer in list(self._writers):
                 writer.transport.abort()
             if unix_path:
-                unix_path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    unix_path.unlink()
 
     async def _unix_server(self, path: Path) -> asyncio.Server:
         remove_stale_socket(path)

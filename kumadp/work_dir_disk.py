@@ -21,8 +21,8 @@ _MODE = 0o711
 """Others may pass through, for probes and admin calls by sockets, and list nothing."""
 _PREFIX = "kuma-dp-"
 _MARK = "temporary"
-"""A file in our temporary work dirs, there only once the dir is locked. Without it, a dir of this prefix may be
-that of another program, or of an agent that has not locked it yet."""
+"""A file in our temporary work dirs, there only once the dir is locked. Without it, a dir of this prefix may
+be that of another program, or of an agent that has not locked it yet."""
 
 
 @contextlib.contextmanager
@@ -40,7 +40,6 @@ def _temporary() -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"no temporary directory can be made: {error}; give --work-dir") from None
     try:
-        check_work_dir(str(made))
         made.chmod(_MODE)
         with _locked(made):
             (made / _MARK).touch(0o600)

@@ -10,7 +10,7 @@ import click
 
 from kumacp.cli import cli as kuma_cp
 from kumacp.settings import CpSettings
-from kumactl.cli import cli as kumactl
+from kumactl.commands.root import cli as kumactl
 from kumadp.cli import cli as kuma_dp
 from kumadp.settings import DpSettings
 from kumamesh.settings import options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -134,6 +135,7 @@ class _ControlPlane:
         stack.push_async_callback(api.stop)
         # Last, because a gRPC server that was started must be stopped in a way of its own: see `serve`.
         await dp_server.start(f"unix:{grpc_socket}")
+        _calm_garbage_collection()
         return cls(dp_server, front, bootstrap, diagnostics)
 
     async def serve(self, stopping: asyncio.Event) -> None:
@@ -153,6 +155,14 @@ class _ControlPlane:
                 watch.cancel()
         except* UserError as group_of_one:
             raise group_of_one.exceptions[0] from None
+
+
+def _calm_garbage_collection() -> None:
+    """What is here now stays, and what a thousand proxies add stays for hours: with Python's thresholds the
+    collector would walk all of it in the middle of a push, again and again (0.1 s each)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _dp_server_certificate(settings: CpSettings, general: ServerCertificate) -> ServerCertificate:

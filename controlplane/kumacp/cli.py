@@ -19,7 +19,7 @@ from kumamesh.options import add_flags
 from kumamesh.settings import resolve
 
 
-@click.group(context_settings=CONTEXT_SETTINGS)
+@click.group(cls=commands.Group, context_settings=CONTEXT_SETTINGS)
 def cli() -> None:
     """The control plane of a service mesh: REST for people, configuration and certificates for proxies."""
 

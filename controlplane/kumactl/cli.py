@@ -1,45 +1,22 @@
-"""Entry point of kumactl. A command's module is imported when the command is used: `version` must not wait
-for the resource models, nor `config` for cryptography."""
+"""Entry point of kumactl."""
 
 from __future__ import annotations
 
 import sys
-from typing import ClassVar
 
-import click
-
-from kumactl.session import Group
-from kumamesh import commands
-from kumamesh.commands import Entry
-from kumamesh.errors import EXIT_FAILURE
-
-
-class _Commands(commands.LazyGroup, Group):
-    entries: ClassVar = {
-        "apply": Entry("kumactl.commands.apply:command", "Create or modify resources"),
-        "completion": Entry("kumactl.commands.completion:command", "Print the completion script of a shell"),
-        "config": Entry("kumactl.commands.config:command", "Manage the control planes that kumactl knows"),
-        "delete": Entry("kumactl.commands.delete:command", "Delete a resource"),
-        "generate": Entry("kumactl.commands.generate:command", "Generate tokens and keys"),
-        "get": Entry("kumactl.commands.get:command", "Show resources"),
-        "inspect": Entry("kumactl.commands.inspect:command", "Show the state of the mesh"),
-        "version": Entry("kumactl.commands.version:command", "Print the version"),
-    }
-
-
-@click.group(name="kumactl", cls=_Commands, context_settings=commands.CONTEXT_SETTINGS)
-def cli() -> None:
-    """Management tool for the service mesh."""
+from kumamesh.errors import EXIT_INTERRUPTED
 
 
 def run(arguments: list[str]) -> int:
-    """The exit code; every failure of kumactl is 1, as in Kuma."""
-    return commands.run(cli, "kumactl", arguments, usage_code=EXIT_FAILURE)
+    """The exit code."""
+    try:
+        # Inside the guard, because it takes 0.1 s in which an interrupt is as likely as later.
+        from kumactl.commands import root
+
+        return root.run(arguments)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
 
 
 def main() -> None:
     sys.exit(run(sys.argv[1:]))
-
-
-if __name__ == "__main__":
-    main()

@@ -10,8 +10,8 @@ from typing import Any
 
 import urllib3
 
-from kumactl.configuration import ControlPlane
-from kumactl.failure import refusal
+from kumactl.configuration import LOCAL_URL, ControlPlane
+from kumactl.failure import Refused, refusal
 from kumactl.urls import Query, with_query
 from kumamesh.errors import UserError
 from kumamesh.version import PRODUCT
@@ -63,9 +63,15 @@ class Client:
 
     def index(self) -> dict[str, Any]:
         """What the control plane says of itself; raises UserError when it is something else."""
-        document = self.get("/")
+        try:
+            document = self.get("/")
+        except Refused as error:
+            # Other servers know no document there; who is not let in has come to the right one.
+            if error.status in (401, 403) or error.status >= 500:
+                raise
+            document = None
         if not isinstance(document, dict) or document.get("product", document.get("tagline")) != PRODUCT:
-            raise UserError(f"{self._url} is not the address of a {PRODUCT} control plane; check --address")
+            raise self._not_an_api()
         return document
 
     def _request(
@@ -89,9 +95,12 @@ class Client:
         try:
             return json.loads(response.data)
         except ValueError:
-            raise UserError(
-                f"{self._url} did not answer with JSON; is it the address of a control plane's REST API?"
-            ) from None
+            raise self._not_an_api() from None
+
+    def _not_an_api(self) -> UserError:
+        return UserError(
+            f"{self._url} is not the REST API of a {PRODUCT} control plane; its usual address is {LOCAL_URL}"
+        )
 
 
 def _tls(control_plane: ControlPlane) -> dict[str, Any]:
@@ -112,22 +121,32 @@ def _tls(control_plane: ControlPlane) -> dict[str, Any]:
 
 
 def _unreachable(url: str, error: urllib3.exceptions.HTTPError) -> str:
-    text = str(error)
-    if isinstance(error, urllib3.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in text:
+    if _is_distrust(error):
         return (
             f"the certificate of the control plane at {url} is not trusted; configure it again with "
             "`kumactl config control-planes add --overwrite` and --ca-cert-file or --skip-verify"
         )
+    return (
+        f"cannot reach the control plane at {url}: {failure_reason(error)}; start it with `kuma-cp run`, or "
+        "choose another one with `kumactl config control-planes add` or `switch`"
+    )
+
+
+def failure_reason(error: urllib3.exceptions.HTTPError) -> str:
+    """Why a server gave no answer."""
     # The order matters: a connection that cannot be made is a timeout too in urllib3's family of errors.
     if isinstance(error, urllib3.exceptions.NameResolutionError):
-        reason = "its host name is not known"
-    elif isinstance(error, urllib3.exceptions.NewConnectionError):
-        reason = "nobody listens there"
-    elif isinstance(error, urllib3.exceptions.TimeoutError):
-        reason = "it does not answer in time (--api-timeout)"
-    else:
-        reason = text
-    return (
-        f"cannot reach the control plane at {url}: {reason}; start it with `kuma-cp run`, or choose another "
-        "one with `kumactl config control-planes add` or `switch`"
-    )
+        return "its host name is not known"
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return "nobody listens there"
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return "it does not answer in time (--api-timeout)"
+    if isinstance(error, urllib3.exceptions.ProtocolError):
+        return "it ends the connection without an answer; perhaps it speaks https"
+    if isinstance(error, urllib3.exceptions.SSLError) and "WRONG_VERSION_NUMBER" in str(error):
+        return "it does not speak https"
+    return "its certificate is not trusted" if _is_distrust(error) else str(error)
+
+
+def _is_distrust(error: urllib3.exceptions.HTTPError) -> bool:
+    return isinstance(error, urllib3.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error)

@@ -29,6 +29,11 @@ def known_types() -> list[str]:
     return sorted(type_.plural for type_ in TYPES.values())
 
 
+def deletable_types() -> list[str]:
+    """Without those that only the control plane writes."""
+    return sorted(type_.plural for type_ in TYPES.values() if not type_.read_only)
+
+
 def collection_path(type_: ResourceType, mesh: str) -> str:
     """The path of all resources of a type; `mesh` counts where the type has one."""
     return path_of("meshes", mesh, type_.path) if type_.mesh_scoped else path_of(type_.path)

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from kumactl import table
-from kumactl.ages import age
+from kumactl.ages import age, parse_time
 from kumactl.tags import inbound_tags
 from kumamesh.resources.registry import ResourceType
 
@@ -20,13 +20,19 @@ def resource_table(type_: ResourceType, items: list[Item], following: str | None
     """The table of a page of resources; `following` is the URL of the next page."""
     columns: list[Column] = [("MESH", lambda item: item.get("mesh", ""))] if type_.mesh_scoped else []
     columns += [("NAME", lambda item: item["name"]), *_SPECIAL.get(type_.name, ())]
-    columns.append(("AGE", lambda item: age(item.get("creationTime"), now)))
+    columns.append(("AGE", lambda item: _age(item, now)))
     rows = [[read(item) for _, read in columns] for item in items]
     text = table.render([title for title, _ in columns], rows)
     offset = parse_qs(urlsplit(following).query).get("offset") if following else None
     if offset:
         text += f"\n\nRerun command with --offset={offset[0]} argument to retrieve more resources"
     return text
+
+
+def _age(item: Item, now: datetime) -> str:
+    """Nothing for what the control plane computes: it was never created."""
+    created = item.get("creationTime")
+    return age(created, now) if parse_time(created) else ""
 
 
 def _networking(item: Item) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -13,10 +13,9 @@ import click
 from kumactl import configuration_disk
 from kumactl.client import Client
 from kumactl.configuration import Configuration
-from kumamesh import logs
+from kumamesh import commands, logs
 from kumamesh.durations import parse_duration
 from kumamesh.errors import UserError
-from kumamesh.settings import suggestion
 
 DEFAULT_TIMEOUT_S = 60.0
 _META = "kumactl."
@@ -65,13 +64,13 @@ def global_options() -> list[click.Parameter]:
         flag(
             "--api-timeout",
             type=Duration(),
-            help=f"Time for a request to the control plane; 0 is no limit (default {DEFAULT_TIMEOUT_S:.0f}s)",
+            help=f"Time for a request; 0 is no limit (default {DEFAULT_TIMEOUT_S:.0f}s)",
         ),
         flag("--log-level", type=click.Choice(tuple(logs.LEVELS)), help="How much is logged (default off)"),
     ]
 
 
-class Command(click.Command):
+class Command(commands.Command):
     """A command that takes the global flags too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -79,23 +78,26 @@ class Command(click.Command):
         self.params += global_options()
 
 
-class Group(click.Group):
-    """A group that takes the global flags, and names the nearest command for one that it does not know."""
+class TypeCommand(Command):
+    """A command on one of the `types`: its help lists them, and is what it prints without arguments."""
+
+    def __init__(self, *args: Any, types: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, no_args_is_help=True, **kwargs)
+        self.types = types
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Types"):
+            formatter.write_dl([(name, "") for name in self.types])
+
+
+class Group(commands.Group):
+    """A group that takes the global flags."""
 
     command_class = Command
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += global_options()
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if not name.startswith("-") and self.get_command(ctx, name) is None:
-            hint = suggestion(name, self.list_commands(ctx))
-            raise UserError(f'unknown command "{name}" for "{ctx.command_path}"{hint}')
-        return super().resolve_command(ctx, args)
 
 
 class Session:
@@ -127,9 +129,13 @@ class Session:
 
     def client_of(self, configuration: Configuration, timeout_s: float = DEFAULT_TIMEOUT_S) -> Client:
         """A client of the active control plane of the configuration; a flag wins over the timeout."""
-        client = Client(configuration.control_plane(), self._flag("api_timeout", timeout_s))
+        client = Client(configuration.control_plane(), self.timeout_s(timeout_s))
         click.get_current_context().call_on_close(client.close)
         return client
+
+    def timeout_s(self, default_s: float = DEFAULT_TIMEOUT_S) -> float:
+        """For a request; 0 is no limit."""
+        return float(self._flag("api_timeout", default_s))
 
     def save(self, configuration: Configuration) -> None:
         if self._flag("no_config", False):

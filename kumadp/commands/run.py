@@ -14,14 +14,14 @@ from kumadp.envoy.binary import find_envoy
 from kumadp.envoy.version_process import VersionProbe
 from kumadp.settings import DpSettings
 from kumadp.token import VISIBLE_WARNING
-from kumamesh import logs
+from kumamesh import commands, logs
 from kumamesh.options import add_flags
 from kumamesh.settings import Origin, resolve
 
 log = logging.getLogger(__name__)
 
 
-@click.command()
+@click.command(cls=commands.Command)
 @add_flags(DpSettings)
 @click.pass_obj
 def run(log_level: str | None, /, **flags: Any) -> int:

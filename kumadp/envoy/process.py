@@ -59,8 +59,8 @@ class EnvoyProcess:
 
 
 def reap_orphans(ours: int) -> None:
-    """What the first process of a container owes its orphans. The child `ours` keeps its exit code for the one
-    who waits for it."""
+    """What the first process of a container owes its orphans. The child `ours` keeps its exit code for the
+    one who waits for it."""
     import psutil  # takes 7 ms, which only a container's first process needs to spend
 
     for child in psutil.Process().children():

@@ -13,6 +13,7 @@ from kumadp.readiness import Readiness
 
 EXIT_KILLED = 1
 _REQUESTED = Exit(0)
+_IMPATIENT = Exit(EXIT_KILLED, "Envoy was killed: a stop signal came while it was ending already")
 
 
 class Step(Enum):
@@ -199,9 +200,7 @@ class Machine:
             case Phase.DRAINING:
                 return self._terminate(now)
             case Phase.STOPPING:
-                return self._kill(
-                    Exit(EXIT_KILLED, "Envoy was killed: a stop signal came while it was ending already")
-                )
+                return self._kill(_IMPATIENT)
             case Phase.KILLED:
                 return []
 

@@ -68,8 +68,8 @@ class _Admitted:
 
 @dataclass(slots=True)
 class LineLimit:
-    """Lets one and the same line pass after `interval` seconds, then after twice as many and so on, and counts
-    what it held back: an outage of a night fills no disk."""
+    """Lets one and the same line pass after `interval` seconds, then after twice as many and so on, and
+    counts what it held back: an outage of a night fills no disk."""
 
     interval: float = 10.0
     longest: float = 600.0

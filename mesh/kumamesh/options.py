@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from kumamesh.settings import Option, options
+from kumamesh.settings import Option, Seconds, options
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -15,9 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class _Parsed(click.ParamType[Any]):
     def __init__(self, item: Option) -> None:
         self.item = item
-        self.name = (
-            "duration" if "Seconds" in str(item.type) else getattr(item.type, "__name__", "text").lower()
-        )
+        self.name = _type_name(item)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
@@ -26,6 +24,12 @@ class _Parsed(click.ParamType[Any]):
             return self.item.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+def _type_name(item: Option) -> str:
+    if item.type is Seconds:
+        return "duration"
+    return "text" if item.type is str else getattr(item.type, "__name__", "text").lower()
 
 
 def add_flags(cls: type) -> Callable[[F], F]:
@@ -52,7 +56,8 @@ def _flag(item: Option) -> Callable[[F], F]:
         )
     if item.repeatable:
         return click.option(*names, type=str, multiple=True, default=None, help=text, callback=_joined(item))
-    return click.option(*names, type=_Parsed(item), default=None, help=text)
+    metavar = f"[{'|'.join(item.choices)}]" if item.choices else None
+    return click.option(*names, type=_Parsed(item), metavar=metavar, default=None, help=text)
 
 
 def _joined(item: Option) -> Callable[[click.Context, click.Parameter, tuple[str, ...] | None], Any]:
@@ -64,10 +69,5 @@ def _joined(item: Option) -> Callable[[click.Context, click.Parameter, tuple[str
 
 def describe(item: Option) -> str:
     """Help text with the default and the variable."""
-    notes = []
-    default = item.show(item.default)
-    if default and not item.secret:
-        notes.append(f"default {default}")
-    if item.env:
-        notes.append(f"variable {item.env}")
-    return item.help + (f" ({', '.join(notes)})" if notes else "")
+    default = "" if item.secret else item.show(item.default)
+    return item.help + (f" (default {default})" if default else "") + (f" [{item.env}]" if item.env else "")

@@ -42,7 +42,10 @@ _SERVICE = "/envoy.service.discovery.v3.AggregatedDiscoveryService"
 _DELTA = f"{_SERVICE}/DeltaAggregatedResources"
 _STATE_OF_THE_WORLD = f"{_SERVICE}/StreamAggregatedResources"
 
-_KEEPALIVE_MS = 15_000
+_KEEPALIVE_MS = 30_000
+"""Twice Kuma's: the pings of 1,000 idle proxies took 3 % of a core, through the front and back."""
+_PING_TIMEOUT_MS = 15_000
+_CLIENTS_PING_MS = 15_000
 _MANY = 1_000_000
 _MAX_REQUEST_BYTES = 32 * 2**20
 """Clients send before they are known; the largest honest request carries a resource of 10 MiB."""
@@ -54,12 +57,12 @@ _OPTIONS = (
     ("grpc.server.max_pending_requests", _MANY),
     ("grpc.server.max_pending_requests_hard_limit", _MANY),
     ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-    ("grpc.keepalive_timeout_ms", _KEEPALIVE_MS),
-    ("grpc.http2.ping_timeout_ms", _KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
+    ("grpc.http2.ping_timeout_ms", _PING_TIMEOUT_MS),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # A little less than what proxies are told, so that a ping that comes early is no offence.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MS - 1_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", _CLIENTS_PING_MS - 1_000),
     ("grpc.so_reuseport", 0),
     # A proxy has one stream. Whoever opens thousands, or a connection without any, is no proxy.
     ("grpc.max_concurrent_streams", 100),

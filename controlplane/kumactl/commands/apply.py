@@ -1,4 +1,4 @@
-"""`kumactl apply`: files and directories of resources to the control plane."""
+"""`kumactl apply`: resources from files, directories and URLs to the control plane."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 
 import click
 
-from kumactl.failure import bullet
+from kumactl.download_client import download, is_url, shown
+from kumactl.failure import Refused, bullet
+from kumactl.output import readable
 from kumactl.resource_paths import item_path
 from kumactl.session import Command, Session, warn, with_session
 from kumamesh.errors import UserError
@@ -29,8 +31,18 @@ class _Text:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A resource, and the place that messages about it name."""
+
+    place: str
+    resource: Resource
+
+
 @click.command(name="apply", cls=Command)
-@click.option("--file", "-f", "files", multiple=True, help="File, directory, or - for stdin; may be repeated")
+@click.option(
+    "--file", "-f", "files", multiple=True, help="File, directory, URL, or - for stdin; may be repeated"
+)
 @click.option("--var", "-v", "variables", multiple=True, help="name=value for {{ name }} in the files")
 @click.option("--dry-run", is_flag=True, help="Print the resources instead of applying them")
 @with_session
@@ -39,28 +51,34 @@ def command(session: Session, files: tuple[str, ...], variables: tuple[str, ...]
     if not files and sys.stdin.isatty():
         raise UserError("there is nothing to apply; name a file with -f, or pipe resources in")
     values = parse_variables(variables)
-    resources = [
-        resource
+    documents = [
+        document
         for file in files or (STDIN,)
-        for text in _texts(file)
-        for resource in _resources(text, values, session.mesh)
+        for text in _texts(file, session)
+        for document in _documents(text, values, session.mesh)
     ]
-    if not resources:
+    if not documents:
         raise UserError(f"there is no resource in {', '.join(_shown(file) for file in files or (STDIN,))}")
     if dry_run:
-        click.echo("---\n".join(dump_document(to_rest(resource)) for resource in resources), nl=False)
+        texts = [dump_document(readable(to_rest(document.resource))) for document in documents]
+        click.echo("---\n".join(texts), nl=False)
         return
-    for resource in resources:
-        _apply(session, resource)
+    for document in documents:
+        _apply(session, document)
 
 
 def _shown(file: str) -> str:
+    if is_url(file):
+        return shown(file)
     return "stdin" if file == STDIN else file
 
 
-def _texts(file: str) -> Iterator[_Text]:
+def _texts(file: str, session: Session) -> Iterator[_Text]:
     if file == STDIN:
         yield _Text(_shown(file), sys.stdin.read())
+        return
+    if is_url(file):
+        yield _Text(_shown(file), _decoded(download(file, session.timeout_s()), _shown(file)))
         return
     path = Path(file)
     paths = [path]
@@ -70,14 +88,20 @@ def _texts(file: str) -> Iterator[_Text]:
             raise UserError(f"the directory {file} has no file that ends in {', '.join(SUFFIXES)}")
     for item in paths:
         try:
-            yield _Text(str(item), item.read_text(encoding="utf-8"))
+            content = item.read_bytes()
         except OSError as error:
             raise UserError(f"cannot read {item}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise UserError(f"cannot read {item}: it is not UTF-8 text") from None
+        yield _Text(str(item), _decoded(content, str(item)))
 
 
-def _resources(text: _Text, variables: dict[str, str], mesh: str) -> Iterator[Resource]:
+def _decoded(content: bytes, source: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise UserError(f"cannot read {source}: it is not UTF-8 text") from None
+
+
+def _documents(text: _Text, variables: dict[str, str], mesh: str) -> Iterator[_Document]:
     documents = load_documents(render(text.text, variables, text.source).text, text.source)
     for number, document in enumerate(documents, 1):
         where = text.source if len(documents) == 1 else f"{text.source}, document {number}"
@@ -85,14 +109,19 @@ def _resources(text: _Text, variables: dict[str, str], mesh: str) -> Iterator[Re
         if type_ is not None and type_.mesh_scoped:
             document.setdefault("mesh", mesh)
         try:
-            yield from_rest(document)
+            yield _Document(where, from_rest(document))
         except InvalidResource as error:
             lines = [bullet(violation.field, violation.message) for violation in error.violations]
             raise UserError("\n".join([f"{where}: Resource is not valid", *lines])) from None
 
 
-def _apply(session: Session, resource: Resource) -> None:
-    created, warnings = session.client.put(item_path(resource.key), to_rest(resource))
+def _apply(session: Session, document: _Document) -> None:
+    resource = document.resource
+    try:
+        created, warnings = session.client.put(item_path(resource.key), to_rest(resource))
+    except Refused as error:
+        # Those before it are applied already: the refused one must be found.
+        raise UserError(f'{document.place}: {resource.type} "{resource.name}": {error}') from None
     mesh = f' mesh="{resource.mesh}"' if resource.mesh else ""
     outcome = "Created" if created else "Updated"
     click.echo(f'resource type="{resource.type}"{mesh} name="{resource.name}" {outcome}')

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from kumactl.failure import Refused
-from kumactl.resource_paths import find_type, item_path, missing
-from kumactl.session import Command, Session, with_session
+from kumactl.resource_paths import deletable_types, find_type, item_path, missing
+from kumactl.session import Session, TypeCommand, with_session
 from kumamesh.errors import UserError
 from kumamesh.resource import ResourceKey
 
 
-@click.command(name="delete", cls=Command)
+@click.command(name="delete", cls=TypeCommand, types=deletable_types())
 @click.argument("type_", metavar="TYPE")
 @click.argument("name")
 @with_session

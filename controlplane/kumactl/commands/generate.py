@@ -36,10 +36,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _token_options(function: F) -> F:
     """Flags of every token: how long it holds, and the key to sign it offline."""
     for option in (
+        click.option("--kid", help="Id of that key, under which the control plane knows its public half"),
         click.option(
             "--signing-key-path", type=click.Path(path_type=Path), help="Sign offline with this PEM key"
         ),
-        click.option("--kid", help="Id of that key, under which the control plane knows its public half"),
         click.option("--valid-for", type=Duration(), help="How long the token holds (default 10 years)"),
     ):
         function = option(function)
@@ -51,7 +51,7 @@ def command() -> None:
     """Generate tokens and keys."""
 
 
-@command.command(name="dataplane-token")
+@command.command(name="dataplane-token", short_help="Generate a token of a data plane proxy")
 @click.option("--name", default="", help="Name of the only Dataplane that may use the token")
 @click.option("--proxy-type", "--type", "proxy_type", default="", help="Type of the proxy: dataplane")
 @click.option("--tag", "tags", multiple=True, help="key=value[,value...] the Dataplane must have")
@@ -73,7 +73,7 @@ def dataplane_token(
     _generate(session, "dataplane", claims, request, **signing)
 
 
-@command.command(name="zone-token")
+@command.command(name="zone-token", short_help="Generate a token of a zone ingress or egress")
 @click.option("--zone", required=True, help="Name of the zone")
 @click.option("--scope", "scopes", multiple=True, help="ingress, egress or both (the default)")
 @_token_options
@@ -88,7 +88,7 @@ def zone_token(session: Session, /, zone: str, scopes: tuple[str, ...], **signin
     _generate(session, "zone", claims, {"zone": zone, "scope": list(scope)}, **signing)
 
 
-@command.command(name="user-token")
+@command.command(name="user-token", short_help="Generate a token of a user of the REST API")
 @click.option("--name", required=True, help="Name of the user")
 @click.option("--group", "groups", multiple=True, help="Group of the user; may be repeated")
 @_token_options

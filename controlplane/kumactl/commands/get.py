@@ -11,13 +11,13 @@ from kumactl.failure import Refused
 from kumactl.output import output_option, show
 from kumactl.resource_paths import collection_path, find_type, item_path, known_types, missing
 from kumactl.resource_tables import resource_table
-from kumactl.session import Command, Session, with_session
+from kumactl.session import Session, TypeCommand, with_session
 from kumamesh.errors import UserError
 from kumamesh.resource import ResourceKey
 from kumamesh.resources.registry import ResourceType
 
 
-@click.command(name="get", cls=Command, epilog=f"Types: {', '.join(known_types())}")
+@click.command(name="get", cls=TypeCommand, types=known_types())
 @click.argument("type_", metavar="TYPE")
 @click.argument("name", required=False)
 @click.option("--size", type=click.IntRange(1), help="Maximum number of resources (default 100)")

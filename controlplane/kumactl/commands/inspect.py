@@ -20,7 +20,7 @@ def command() -> None:
     """Show the state of the mesh."""
 
 
-@command.command()
+@command.command(short_help="Show data plane proxies: streams, updates, certificates")
 @click.option("--tag", "tags", multiple=True, help="Only those with the tag key=value; may be repeated")
 @click.option("--gateway", is_flag=True, help="Only gateways")
 @output_option
@@ -34,7 +34,7 @@ def dataplanes(session: Session, tags: tuple[str, ...], gateway: bool, output: s
     _show_all(session, path, query, output, lambda items: dataplanes_table(items, datetime.now(UTC)))
 
 
-@command.command()
+@command.command(short_help="Show services and how many of their proxies are online")
 @output_option
 @with_session
 def services(session: Session, output: str) -> None:

@@ -107,7 +107,6 @@ async def test_a_token_counts_more_than_the_place(api):
     assert json.loads(text)["name"] == "ann"
 
 
-@pytest.mark.promise("K02", part="user tokens")
 async def test_wrong_tokens_are_refused_with_a_reason(api):
     good = await user_token(api, "ann")
     revoked_id = "revoked-1"

@@ -178,9 +178,16 @@ async def test_what_the_control_plane_refuses_is_listed(api, kumactl):
     ran = await kumactl("apply", *VARIABLES, "-v", "name=d", stdin=text)
     assert ran.code == 1
     assert ran.err.splitlines() == [
-        "Error: Could not create a resource (Resource is not valid)",
+        'Error: stdin: Dataplane "d": Could not create a resource (Resource is not valid)',
         '* mesh: mesh "nowhere" does not exist',
     ]
+
+
+async def test_a_refused_document_is_found_among_the_applied_ones(kumactl):
+    refused = DATAPLANE.replace("mesh: default", "mesh: nowhere")
+    ran = await kumactl("apply", *VARIABLES, "-v", "name=d", stdin=f"{MESH}---{refused}")
+    assert (ran.code, ran.out) == (1, 'resource type="Mesh" name="default" Updated\n')
+    assert ran.err.startswith('Error: stdin, document 2: Dataplane "d": Could not create a resource')
 
 
 async def test_files_that_cannot_be_read(kumactl, tmp_path):
@@ -217,6 +224,21 @@ async def test_get_lists_shows_and_pages(api, kumactl):
     assert json.loads(many.out)["total"] == 2
     meshes = await kumactl("get", "meshes")
     assert meshes.out.splitlines()[1].split()[:2] == ["default", "off"]
+
+
+async def test_what_is_computed_has_neither_times_nor_age(kumactl):
+    await kumactl("apply", *VARIABLES, "-v", "name=web-1", stdin=DATAPLANE)
+    assert (await kumactl("get", "service-insights")).out.splitlines() == [
+        "MESH      NAME   AGE",
+        "default   web",
+    ]
+    for output in ("yaml", "json"):
+        listed = yaml.safe_load((await kumactl("get", "service-insights", "-o", output)).out)["items"]
+        one = yaml.safe_load((await kumactl("get", "mesh-insight", "default", "-o", output)).out)
+        for document in (*listed, one):
+            assert document.keys().isdisjoint({"creationTime", "modificationTime"})
+    stored = yaml.safe_load((await kumactl("get", "mesh", "default", "-o", "yaml")).out)
+    assert {"creationTime", "modificationTime"} <= stored.keys()
 
 
 async def test_what_get_shows_can_be_applied(kumactl):
@@ -330,6 +352,7 @@ async def test_tokens_made_offline(kumactl, tmp_path, api):
         ),
         (("get", "dataplanes", "-m", "nowhere"), "Failed to retrieve Mesh (Not found)"),
         (("apply", "-v", "x", "-f", "-"), "the variable 'x' must have the form name=value"),
+        (("completion",), "Missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish"),
     ],
 )
 async def test_mistakes_are_one_line(kumactl, args, message):
@@ -345,7 +368,17 @@ async def test_help_names_the_commands(kumactl):
         assert (ran.code, ran.err) == (0, "")
         assert "inspect" in ran.out
     assert "control-planes" in (await kumactl("config")).out
-    assert "Types: " in (await kumactl("get", "-h")).out
+    for args in (("get",), ("get", "-h"), ("delete",)):
+        ran = await kumactl(*args)
+        assert (ran.code, ran.err) == (0, "")
+        assert "\nTypes:\n" in ran.out
+        assert "\n  meshes\n" in ran.out
+        assert ("\n  mesh-insights\n" in ran.out) == (args[0] == "get")
+
+
+@pytest.mark.parametrize("group", ["inspect", "generate", "config"])
+async def test_a_list_of_commands_cuts_no_help_off(kumactl, group):
+    assert "..." not in (await kumactl(group)).out
 
 
 async def test_the_program_prints_fails_and_ends_like_the_command(kumactl):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -28,7 +29,6 @@ def kumactl(tmp_path: Path) -> Kumactl:
     return Kumactl(tmp_path)
 
 
-@pytest.mark.promise("C23", part="whole")
 async def test_the_documented_command_makes_the_control_plane_the_active_one(api, kumactl):
     address = api.http_url
     added = await kumactl(*ADD, "--name", "global-control-plane", "--address", address, "--skip-verify")
@@ -90,8 +90,17 @@ async def test_adding_checks_that_it_is_a_control_plane(api, kumactl, tmp_path):
     assert "nobody listens there" in unreachable.err
     wrong = await kumactl(*ADD, "--name", "a", "--address", "localhost:5681")
     assert 'the address "localhost:5681" is not valid' in wrong.err
-    elsewhere = await kumactl(*ADD, "--name", "a", "--address", f"{api.http_url}/meshes")
-    assert elsewhere.code == 1
+    for url in (f"http://localhost:{api.server.diagnostics_port}", f"{api.http_url}/meshes"):
+        elsewhere = await kumactl(*ADD, "--name", "a", "--address", url)
+        assert (elsewhere.code, elsewhere.err) == (
+            1,
+            f"Error: {url} is not the REST API of a Kuma control plane; its usual address is "
+            "http://localhost:5681\n",
+        )
+    for right, wrong in (("https:", "http:"), ("http:", "https:")):
+        url = (api.https_url if wrong == "http:" else api.http_url).replace(right, wrong)
+        elsewhere = await kumactl(*ADD, "--name", "a", "--address", url)
+        assert re.match(r"Error: cannot reach .* https; start it", elsewhere.err), elsewhere.err
     assert not (tmp_path / ".kumactl").exists()
 
 

@@ -159,11 +159,23 @@ def test_identity_comes_from_one_place_only() -> None:
         ({"cp_address": "https://[::1"}, "is not a URL such as"),
         ({"cp_address": "https://host:99999"}, "is not a URL such as"),
         ({"cp_address": "grpcs://host:5678"}, "is not a URL such as"),
+        ({"cp_address": "https://:5678"}, "is not a URL such as"),
+        ({"cp_address": "https://a..b:5678"}, "is not a URL such as"),
+        ({"cp_address": f"https://{'a' * 64}.x:5678"}, "is not a URL such as"),
+        ({"cp_address": "https://a b:5678"}, "is not a URL such as"),
+        ({"cp_address": "https://host:5678?x=1 2"}, "is not a URL such as"),
+        ({"cp_address": "https://host:5678\n"}, "is not a URL such as"),
     ],
 )
 def test_unusable_values_are_refused(flags: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         check(settings(**flags))
+
+
+def test_an_address_with_a_password_is_refused_without_repeating_it() -> None:
+    with pytest.raises(UserError, match="must not hold a user name or a password") as caught:
+        bootstrap_url("https://user:secret@cp:5678")
+    assert "secret" not in str(caught.value)
 
 
 def test_the_path_of_the_address_is_replaced() -> None:

@@ -69,3 +69,16 @@ def test_bad_resources_are_refused_with_a_reason(text: str, message: str) -> Non
 def test_an_admin_of_a_wrong_form_is_left_for_the_control_plane() -> None:
     resource = parse_resource("{type: Dataplane, name: a, networking: {admin: 7}}", "dataplane", "x")
     assert resource.with_admin_port(9911) is resource
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "true", "'9901'", "1.5", "[1]"])
+def test_an_admin_port_that_is_none_is_refused(port: str) -> None:
+    text = f"{{type: Dataplane, name: a, networking: {{admin: {{port: {port}}}}}}}"
+    with pytest.raises(UserError, match=r"dp.yaml: networking.admin.port must be a number from 0 to 65535"):
+        parse_resource(text, "dataplane", "dp.yaml")
+
+
+@pytest.mark.parametrize("admin", ["{}", "{port: 0}", "{port: null}", "null"])
+def test_an_admin_port_left_open_is_the_agents_to_choose(admin: str) -> None:
+    text = f"{{type: Dataplane, name: a, networking: {{admin: {admin}}}}}"
+    assert parse_resource(text, "dataplane", "dp.yaml").admin_port == 0

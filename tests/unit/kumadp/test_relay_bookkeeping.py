@@ -67,14 +67,29 @@ def test_a_refused_envoy_waits_longer_each_time() -> None:
     assert holds.after(refused, 0.0) == 0.5
 
 
-def test_a_line_passes_once_per_interval() -> None:
-    limit = LineLimit(interval=10.0)
+def test_a_method_that_is_not_served_is_asked_for_ever_less_often() -> None:
+    """A control plane without health discovery answers UNIMPLEMENTED for as long as it runs."""
+    holds, missing = Holds(), Ending("UNIMPLEMENTED")
+    assert not missing.refused
+    assert [holds.after(missing, 0.0) for _ in range(6)] == [0.5, 1, 2, 4, 8, 15]
+    assert holds.after(Ending("UNIMPLEMENTED", by_upstream=False), 0.0) == 0.0
+
+
+def test_a_line_passes_after_ever_longer_intervals() -> None:
+    limit = LineLimit(interval=10.0, longest=30.0)
     assert limit.admit("a", 0.0) == "a"
     assert limit.admit("a", 1.0) is None
     assert limit.admit("b", 1.0) == "b"
     assert limit.admit("a", 9.9) is None
     assert limit.admit("a", 10.0) == "a (and 2 times before)"
-    assert limit.admit("a", 20.0) == "a"
+    assert limit.admit("a", 29.9) is None
+    assert limit.admit("a", 30.0) == "a (and 1 times before)"
+    assert limit.admit("a", 59.9) is None
+    assert limit.admit("a", 60.0) == "a (and 1 times before)"
+    assert limit.admit("a", 89.9) is None
+    # Another outage, long after the first.
+    assert limit.admit("a", 300.0) == "a (and 1 times before)"
+    assert limit.admit("a", 310.0) == "a"
 
 
 def test_the_memory_of_lines_is_bounded() -> None:

@@ -38,8 +38,12 @@ def test_ends(command: click.Command, code: int, line: str, capsys: pytest.Captu
     assert capsys.readouterr().err.strip("\n") == line.strip("\n")
 
 
-def test_usage_errors_may_have_another_code() -> None:
-    assert commands.run(_command(), "x", ["--unknown"], usage_code=1) == 1
+@pytest.mark.parametrize(
+    ("error", "arguments"),
+    [(None, ["--unknown"]), (UserError("no", exit_code=2), []), (ValueError("fault"), [])],
+)
+def test_all_failures_may_have_one_code(error: Exception | None, arguments: list[str]) -> None:
+    assert commands.run(_command(error), "x", arguments, failure_code=7) == 7
 
 
 class _Group(commands.LazyGroup):
@@ -52,6 +56,30 @@ def test_a_group_lists_its_commands_without_importing_them(capsys: pytest.Captur
 
     assert commands.run(Broken("x"), "x", []) == 0
     assert "Help of never" in capsys.readouterr().out
+
+
+_SUM = click.Command("sum", help=f"Add {'numbers and ' * 8}numbers. Then more.")
+
+
+@pytest.mark.parametrize("group", [_Group("x"), commands.Group("x", commands={"version": _SUM})])
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("verson", 'Error: unknown command "verson" for "x"; did you mean version?\n'),
+        ("other", 'Error: unknown command "other" for "x"\n'),
+    ],
+)
+def test_an_unknown_command_names_the_nearest(
+    group: click.Group, name: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert commands.run(group, "x", [name]) == 2
+    assert capsys.readouterr().err == line
+
+
+def test_a_group_lists_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.run(commands.Group("x", commands={"sum": _SUM}), "x", []) == 0
+    listed = " ".join(capsys.readouterr().out.partition("Commands:")[2].split())
+    assert listed == f"sum Add {'numbers and ' * 8}numbers"
 
 
 def test_a_group_imports_the_command_that_is_used() -> None:

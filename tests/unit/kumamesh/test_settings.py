@@ -127,4 +127,4 @@ def test_a_wrong_flag_is_named_with_the_reason() -> None:
     result = CliRunner().invoke(command, ["--port=x"])
     assert result.exit_code == 2
     assert "'x' is not a whole number" in result.output
-    assert "default 1, variable KUMA_PORT" in CliRunner().invoke(command, ["--help"]).output
+    assert "(default 1) [KUMA_PORT]" in CliRunner().invoke(command, ["--help"]).output
