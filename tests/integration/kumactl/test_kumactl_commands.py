@@ -376,11 +376,6 @@ async def test_help_names_the_commands(kumactl):
         assert ("\n  mesh-insights\n" in ran.out) == (args[0] == "get")
 
 
-@pytest.mark.parametrize("group", ["inspect", "generate", "config"])
-async def test_a_list_of_commands_cuts_no_help_off(kumactl, group):
-    assert "..." not in (await kumactl(group)).out
-
-
 async def test_the_program_prints_fails_and_ends_like_the_command(kumactl):
     listed = await kumactl.program("get", "meshes", "-o", "json")
     assert (listed.code, listed.err) == (0, "")

@@ -90,7 +90,7 @@ async def test_adding_checks_that_it_is_a_control_plane(api, kumactl, tmp_path):
     assert "nobody listens there" in unreachable.err
     wrong = await kumactl(*ADD, "--name", "a", "--address", "localhost:5681")
     assert 'the address "localhost:5681" is not valid' in wrong.err
-    for url in (f"http://localhost:{api.server.diagnostics_port}", f"{api.http_url}/meshes"):
+    for url in (f"{api.http_url}/nowhere", f"{api.http_url}/meshes"):
         elsewhere = await kumactl(*ADD, "--name", "a", "--address", url)
         assert (elsewhere.code, elsewhere.err) == (
             1,
