@@ -100,6 +100,8 @@ def run(resolved: Resolved[DpSettings], probe: VersionProbe, resource_text: str,
     # gRPC must neither meddle with the starting of Envoy nor write its own lines to our log.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    # The host's own resolver, as for the bootstrap: gRPC's reads neither nsswitch.conf nor mDNS names.
+    os.environ.setdefault("GRPC_DNS_RESOLVER", "native")
     return asyncio.run(Agent(resolved, probe, resource_text, source).run())
 
 

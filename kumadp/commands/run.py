@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -26,7 +25,6 @@ log = logging.getLogger(__name__)
 @click.pass_obj
 def run(log_level: str | None, /, **flags: Any) -> int:
     """Run a proxy: Envoy, configured by the control plane."""
-    signal.signal(signal.SIGTERM, _stop_early)
     flags["log_level"] = flags["log_level"] or log_level
     resolved = resolve(DpSettings, flags=flags, environ=os.environ)
     settings = resolved.settings
@@ -48,9 +46,3 @@ def run(log_level: str | None, /, **flags: Any) -> int:
     if end.reason:
         click.echo(f"Error: {end.reason}", err=True)
     return end.code
-
-
-def _stop_early(*_: Any) -> NoReturn:
-    """Until the agent handles signals itself: the first process of a container gets none that it has no
-    handler for."""
-    raise SystemExit(0)

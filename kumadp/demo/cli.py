@@ -25,8 +25,9 @@ def demo(keep: bool) -> None:
     """Start a control plane and two services with real Envoys, and show mTLS between them."""
     if not all(importlib.util.find_spec(name) for name in CONTROL_PLANE):
         raise UserError("the demo needs the control plane; install it with: pip install 'kumadp[cp]'")
-    # An end by SIGTERM is an end in order, too: the programs must not outlive the demo.
-    signal.signal(signal.SIGTERM, _interrupt)
+    # These are ends in order, too: the programs must not outlive the demo, nor the terminal it runs in.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         with tempfile.TemporaryDirectory(prefix="kuma-demo-") as folder, running() as programs:
             story = Story(Path(folder), programs, Table(sys.stdout))

@@ -36,13 +36,15 @@ class Program:
     def __init__(self, name: str, module: Sequence[str], environ: Mapping[str, str], folder: Path) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
+        # What the user set for programs of their own is not meant for these.
+        theirs = {key: value for key, value in os.environ.items() if not key.startswith("KUMA")}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *module],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **environ},
+                env={**theirs, **environ},
                 start_new_session=True,
             )
 

@@ -119,3 +119,20 @@ def test_expired_certificates_fail_until_the_control_plane_is_back(mesh_lab: Lab
     pair.plane.start()
     eventually(lambda: tcp_line(pair.port, b"3\n") == b"backend-1 3\n", "recovery")
     assert all(tcp_line(pair.port, b"4\n") == b"backend-1 4\n" for _ in range(20))
+
+
+def test_an_instance_that_stops_and_starts_again_fails_no_request(mesh_lab: Lab) -> None:
+    pair = start_pair(mesh_lab)
+    app_port = free_port()
+    mesh_lab.app("http", "backend-2", app_port)
+    second = mesh_lab.sidecar(pair.plane, dataplane("backend-2", "backend", app_port=app_port))
+    names = {"backend-1", "backend-2"}
+    with Load(pair.port, threads=8, pause_s=0.002) as load:
+        for _ in range(4):
+            second.ready()
+            eventually(lambda: {pair.call()[1].get("name") for _ in range(10)} == names, "both answering")
+            load.wait_for(200)
+            assert second.program.end() == 0
+            load.wait_for(200)
+            second.start()
+    assert not load.failures

@@ -7,6 +7,7 @@ code, or by that signal when negative; `FAKE_ENVOY_STUBBORN` makes it ignore SIG
 
 import json
 import os
+import resource
 import signal
 import sys
 import types
@@ -34,6 +35,7 @@ def main() -> None:
         argv=sys.argv[1:],
         environ=dict(os.environ),
         group=os.getpgid(0),
+        file_limits=resource.getrlimit(resource.RLIMIT_NOFILE),
         bootstrap_mode=os.stat(bootstrap).st_mode & 0o777,
     )
     code = int(os.environ.get("FAKE_ENVOY_EXIT", "0"))

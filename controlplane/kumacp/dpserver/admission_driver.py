@@ -104,6 +104,8 @@ class Admission:
         credential = self._authenticate(node, resource, tokens)
         if carried is not None and credential is not None:
             await self._registrar.check_override(node, credential)
+        # An Envoy that knows nothing has just started; one that comes back goes on serving.
+        starting = not incoming.request.initial_versions
         stream = self._open(node)
         try:
             if self._feed.keys is not keys:  # changed before the token was watched
@@ -111,6 +113,8 @@ class Admission:
             if credential is not None:
                 self._tokens.add(node.key, credential)
                 self._expiry.changed()
+            if starting:
+                self.deliver(self._hub.set_warming(node.key, True))
             if carried is not None:
                 resource = await self._registrar.register(node, carried)
                 stream.raise_if_ended()
@@ -119,6 +123,8 @@ class Admission:
             log.info("connected", extra={"proxy": node.id})
             await stream.serve(context, session, incoming.request)
         finally:
+            if starting and stream.session is None:  # turned away: what is stored has another proxy, or none
+                self.deliver(self._hub.set_warming(node.key, False))
             self._close(stream)
 
     def _authenticate(self, node: ProxyNode, resource: Resource, tokens: Sequence[str]) -> Credential | None:
@@ -140,6 +146,7 @@ class Admission:
             clock=self._clock,
             stats=self._stats,
             on_first_ack=lambda: self._insights.flush(subscription_id),
+            on_open=lambda: self.deliver(self._hub.set_warming(node.key, False)),
         )
         self._streams[node.key] = stream
         self._stats.streams_active += 1

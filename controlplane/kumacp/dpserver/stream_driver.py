@@ -21,6 +21,7 @@ from kumacp.dpserver.stats import DpServerStats, short_type
 from kumacp.dpserver.timer_driver import wait_until
 from kumacp.dpserver.wire import decode_request, encode_response
 from kumamesh.delta import Ack, DeltaRequest, DeltaSession
+from kumamesh.xds import LISTENER, SECRET
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ MAX_NAMES = 200_000
 
 
 class ProxyStream:
-    """`on_first_ack` is called once, when the proxy has accepted something."""
+    """`on_first_ack` is called once, when the proxy has accepted something, `on_open` once, when it has all
+    that it needs to open its ports."""
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class ProxyStream:
         clock: Clock,
         stats: DpServerStats,
         on_first_ack: Callable[[], None],
+        on_open: Callable[[], None],
     ) -> None:
         self.node = node
         self.subscription_id = subscription_id
@@ -57,7 +60,9 @@ class ProxyStream:
         self._clock = clock
         self._stats = stats
         self._on_first_ack = on_first_ack
+        self._on_open = on_open
         self._acked = False
+        self._open = False
         self._read_all = False
         self._wake = asyncio.Event()
 
@@ -145,6 +150,9 @@ class ProxyStream:
             if not self._acked:
                 self._acked = True
                 self._on_first_ack()
+            if not self._open and self.session.settled(LISTENER) and self.session.settled(SECRET):
+                self._open = True
+                self._on_open()
             return
         self._stats.nacks[short_type(verdict.type_url)] += 1
         log.warning(

@@ -67,10 +67,12 @@ class Hub:
 
     def apply(self, changes: Iterable[Change]) -> Touched:
         """Take over committed changes; what they made different, with those proxies only."""
-        touched = TouchedRecord()
-        for mesh, delta in self._view.apply(changes).items():
-            self._refresh(self._view.mesh(mesh), delta, touched)
-        return self._waking(touched)
+        return self._follow(self._view.apply(changes))
+
+    def set_warming(self, proxy: ResourceKey, warming: bool) -> Touched:
+        """A proxy that starts is nobody's endpoint until it says, by what it accepted, that its ports are
+        open. Of a proxy that is not stored yet it is remembered."""
+        return self._follow(self._view.set_warming(proxy, warming))
 
     def connect(self, proxy: ResourceKey, metadata: ProxyMetadata) -> None:
         """From now on `desired` answers for the proxy. One that is not stored yet has nothing until it is."""
@@ -114,6 +116,12 @@ class Hub:
         if state is not None and state.wanted == request:
             state.issued, state.identity = request, identity
             self._refresh_own(self._view.mesh(proxy.mesh), state, touched)
+        return self._waking(touched)
+
+    def _follow(self, deltas: Mapping[str, MeshDelta]) -> Touched:
+        touched = TouchedRecord()
+        for mesh, delta in deltas.items():
+            self._refresh(self._view.mesh(mesh), delta, touched)
         return self._waking(touched)
 
     def _waking(self, record: TouchedRecord) -> Touched:

@@ -8,7 +8,7 @@ that has just registered does not take them back to plain text: its port opens w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -26,7 +26,7 @@ from kumacp.xds.facts import (
 from kumacp.xds.model import Endpoint, TlsMode
 from kumacp.xds.pool import OutboundPool
 from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL, builtin_ca_cert_secret
-from kumamesh.resource import Resource
+from kumamesh.resource import Resource, ResourceKey
 
 V = TypeVar("V")
 
@@ -70,6 +70,7 @@ class MeshView:
         self._dataplanes: dict[str, Resource] = {}
         self._offers: dict[str, dict[str, tuple[Offer, ...]]] = {}
         self._issued: dict[str, str] = {}
+        self._warming: set[str] = set()
         self._permissions: dict[str, dict[str, Resource]] = {type_: {} for type_ in PERMISSION_TYPES}
         self._sorted_permissions: dict[str, tuple[Resource, ...]] = dict.fromkeys(PERMISSION_TYPES, ())
         self._services: dict[str, _Service] = {}
@@ -79,7 +80,14 @@ class MeshView:
 
     @property
     def empty(self) -> bool:
-        kept = (self._mesh, self._ca_certificates, self._dataplanes, self._issued, self._services)
+        kept = (
+            self._mesh,
+            self._ca_certificates,
+            self._dataplanes,
+            self._issued,
+            self._warming,
+            self._services,
+        )
         return not any(kept) and not any(self._permissions.values())
 
     def dataplane(self, name: str) -> Resource | None:
@@ -125,6 +133,12 @@ class MeshView:
                 held = self._permissions[type_]
                 self._permissions_before.setdefault((type_, name), held.get(name))
                 _put(held, name, resource)
+
+    def note_warming(self, name: str, warming: bool) -> None:
+        """Whether the proxy of a Dataplane has yet to open its ports: nobody is sent there until then."""
+        if warming is not (name in self._warming):
+            (self._warming.add if warming else self._warming.discard)(name)
+            self._dirty_services.update(self._offers.get(name, ()))
 
     def commit(self) -> MeshDelta:
         """What is different since the last commit."""
@@ -178,6 +192,8 @@ class MeshView:
             return
         self._dataplanes_before.setdefault(name, before)
         _put(self._dataplanes, name, self._pool.share(resource) if resource else None)
+        if resource is None:
+            self._warming.discard(name)
         referred_before = outbound_services(before.spec) if before else frozenset()
         referred = outbound_services(resource.spec) if resource else frozenset()
         for service in referred - referred_before:
@@ -201,7 +217,12 @@ class MeshView:
         before = state.endpoints
         if state.members:
             every = [offer for offered in state.members.values() for offer in offered]
-            found = (offer.endpoint for offer in every if offer.endpoint)
+            found = (
+                offer.endpoint
+                for name, offered in state.members.items()
+                for offer in offered
+                if offer.endpoint and name not in self._warming
+            )
             state.endpoints = tuple(sorted(found, key=lambda at: (at.address, at.port, at.tags)))
             state.protocol = common_protocol(offer.protocol for offer in every)
             state.tls_ready = bool(self.settings.backend) and self._tls_ready(state)
@@ -239,13 +260,24 @@ class View:
         for change in changes:
             key = change.key
             name = key.name if key.type == "Mesh" else key.mesh
-            if not name:
-                continue
-            mesh = self._meshes.get(name)
-            if mesh is None:
-                mesh = self._meshes[name] = MeshView(name, self._zone, self._pool)
-            concerned[name] = mesh
-            mesh.note(key.type, key.name, change.new)
+            if name:
+                concerned[name] = self._mesh(name)
+                concerned[name].note(key.type, key.name, change.new)
+        return self._commit(concerned)
+
+    def set_warming(self, proxy: ResourceKey, warming: bool) -> dict[str, MeshDelta]:
+        """What it makes different that a proxy has yet to open its ports, or has opened them."""
+        mesh = self._mesh(proxy.mesh)
+        mesh.note_warming(proxy.name, warming)
+        return self._commit({proxy.mesh: mesh})
+
+    def _mesh(self, name: str) -> MeshView:
+        mesh = self._meshes.get(name)
+        if mesh is None:
+            mesh = self._meshes[name] = MeshView(name, self._zone, self._pool)
+        return mesh
+
+    def _commit(self, concerned: Mapping[str, MeshView]) -> dict[str, MeshDelta]:
         deltas = {name: mesh.commit() for name, mesh in concerned.items()}
         for name, mesh in concerned.items():
             if mesh.empty:

@@ -50,6 +50,13 @@ class DeltaSession:
         """Names that the client asked for or holds: what its requests made this session remember."""
         return sum(item.size for item in self._subscriptions.values())
 
+    def settled(self, type_url: str) -> bool:
+        """Whether the client has accepted all there is of the type, or there is nothing of it."""
+        subscription = self._subscriptions.get(type_url)
+        if subscription is None or not subscription.counters.acked:
+            return not self._source.get(type_url)
+        return subscription.settled
+
     def wake_at(self) -> float | None:
         """When `poll` can give something although nothing happens; as of the last poll."""
         return self._wake_at

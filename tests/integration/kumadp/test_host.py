@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import sys
@@ -37,6 +38,19 @@ def test_a_claimed_port_is_not_given_twice() -> None:
         assert one.claim(other) not in (port, other)
     with PortClaims() as three:
         assert three.claim(port) == port
+
+
+def test_ports_are_found_where_abstract_sockets_are_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Confined(socket.socket):
+        def bind(self, address: object, /) -> None:
+            if self.family is socket.AF_UNIX:
+                raise PermissionError(errno.EACCES, "forbidden")
+            super().bind(address)  # type: ignore[arg-type]  # whatever the caller gave
+
+    port = free()
+    monkeypatch.setattr(socket, "socket", Confined)
+    with PortClaims() as claims:
+        assert claims.claim(port) == port
 
 
 def test_a_port_that_somebody_listens_on_is_not_claimed() -> None:

@@ -366,6 +366,20 @@ async def test_a_refused_push_is_logged_with_envoys_text(
     call.cancel()
 
 
+async def test_a_proxy_of_the_environment_is_not_asked(
+    plane: FakeControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+        monkeypatch.setenv(name.upper(), "http://127.0.0.1:1")
+    plane.script = echo
+    async with relaying(plane, tmp_path) as bench:
+        call = bench.open()
+        await call.write(b"x")
+        assert await call.read() == b"x"
+        call.cancel()
+
+
 async def test_an_unreachable_control_plane_is_unavailable(tmp_path: Path, plane: FakeControlPlane) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]

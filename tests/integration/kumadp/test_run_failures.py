@@ -61,6 +61,13 @@ def test_the_certificate_may_come_as_text(kuma_dp: Agents) -> None:
     fails(agent, kuma_dp, "(422): as far as here")
 
 
+def test_a_proxy_of_the_environment_is_not_asked(kuma_dp: Agents) -> None:
+    kuma_dp.plane.answers.append((422, b"as far as here"))
+    proxy = "http://127.0.0.1:1"
+    agent = kuma_dp.start(HTTPS_PROXY=proxy, https_proxy=proxy, ALL_PROXY=proxy)
+    fails(agent, kuma_dp, "(422): as far as here")
+
+
 def test_the_control_plane_s_refusal_is_shown_and_final(kuma_dp: Agents) -> None:
     kuma_dp.plane.answers.append((422, b"networking.address: must be\n a valid IP"))
     fails(kuma_dp.start(), kuma_dp, "(422): networking.address: must be a valid IP")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,17 @@ def test_envoy_gets_the_command_line_of_kuma_and_a_private_bootstrap(recorder: R
     assert entry["group"] == entry["pid"] == envoy_of(agent).pid
     assert agent.end() == 0
     assert work_dir.is_dir()
+
+
+def test_envoy_may_open_as_many_files_as_the_host_allows(recorder: Recorder) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard // 2, hard))
+    try:
+        agent = recorder.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert recorder.started(agent)["file_limits"] == [hard, hard]
+    assert agent.end() == 0
 
 
 @pytest.mark.parametrize("how", ["flag", "variable", "file"])

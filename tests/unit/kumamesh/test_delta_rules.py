@@ -376,3 +376,18 @@ def test_kds_repeating_the_star_in_a_refusal_asks_for_nothing_new() -> None:
         DeltaRequest("Mesh", subscribe=("*",), nonce=response.nonce, error="m is invalid"), server.now
     )
     assert brief(only(server.poll(after=BACKOFF))) == ({"n": "1"}, ())
+
+
+def test_a_type_is_settled_when_all_of_it_is_accepted_or_there_is_nothing() -> None:
+    server = Server()
+    assert server.session.settled(SECRET)
+    server.put(SECRET, identity="1", ca="1")
+    assert not server.session.settled(SECRET)
+    first = only(server.ask(SECRET, "identity"))
+    assert not server.session.settled(SECRET)
+    server.ack(first)
+    assert server.session.settled(SECRET)
+    server.put(SECRET, identity="2")
+    assert not server.session.settled(SECRET)
+    server.nack(only(server.poll()))
+    assert not server.session.settled(SECRET)
