@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from kumadp.bootstrap_exchange import Again, Bootstrap, Final, Outcome, judge, not_tls, untrusted
+from kumadp.bootstrap_exchange import Again, Bootstrap, Final, Outcome, judge, not_tls, unreachable, untrusted
 from kumadp.retry import RetryPolicy
 from kumadp.thread_worker import in_thread
 from kumamesh.errors import UserError
@@ -75,7 +75,7 @@ class BootstrapClient:
                 return not_tls()
             return Again(f"TLS failed: {error.reason or error}")
         except (OSError, http.client.HTTPException) as error:
-            return Again(_reason(error))
+            return unreachable(_reason(error), tls=self._context is not None)
         finally:
             connection.close()
 

@@ -62,11 +62,18 @@ def judge(status: int, body: bytes) -> Outcome:
 
 def untrusted(reason: str, ca_source: str) -> Final:
     """The control plane's certificate did not verify."""
-    trust = f"the certificate in {ca_source}" if ca_source else "the system's authorities"
+    trust = f"the certificates in {ca_source}" if ca_source else "the system's authorities"
     return Final(
         f"the control plane's certificate is not trusted by {trust} ({reason}); give the control plane's CA "
         "with --ca-cert-file (its kuma-cp.crt, when it made its own certificate)"
     )
+
+
+def unreachable(reason: str, *, tls: bool) -> Again:
+    """No connection, or one that broke off; it may be that nobody is there yet."""
+    if tls:
+        return Again(f"{reason}; is kuma-cp running there? check --cp-address")
+    return Again(f"{reason}; the data-plane server speaks TLS: use https:// in --cp-address")
 
 
 def not_tls() -> Final:

@@ -158,7 +158,8 @@ def bootstrap_url(cp_address: str) -> str:
         )
     if not usable or any(sign.isspace() or not sign.isprintable() for sign in cp_address):
         raise UserError(
-            f"--cp-address {cp_address!r} is not a URL such as https://localhost:5678", exit_code=EXIT_USAGE
+            f"--cp-address (KUMA_CONTROL_PLANE_URL) {cp_address!r} is not a URL such as https://localhost:5678",
+            exit_code=EXIT_USAGE,
         )
     return parts._replace(path="/bootstrap", fragment="").geturl()
 

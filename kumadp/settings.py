@@ -146,7 +146,10 @@ class DpSettings:
         help="Answer GET /ready on the port only, not on a Unix socket too",
     )
     dns_enabled: bool = option(
-        True, env="KUMA_DNS_ENABLED", flag="dns-enabled", help="Answer names of the mesh"
+        True,
+        env="KUMA_DNS_ENABLED",
+        flag="dns-enabled",
+        help="Accepted, so that commands for Kuma work; this version answers no names",
     )
     system_ca_path: str = option(
         "",

@@ -25,7 +25,8 @@ def envoy_argv(settings: DpSettings, binary: Path, bootstrap: Path) -> tuple[str
     ]
     if settings.envoy_component_log_level:
         argv += ["--component-log-level", settings.envoy_component_log_level]
-    argv += ["--concurrency", str(settings.concurrency)] if settings.concurrency else ["--cpuset-threads"]
+    if settings.concurrency:  # else as many as the CPU set allows, which is Envoy's default
+        argv += ["--concurrency", str(settings.concurrency)]
     return tuple(argv)
 
 

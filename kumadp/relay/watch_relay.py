@@ -52,7 +52,8 @@ class Watch:
         seen = observer.request(raw)
         if isinstance(seen, Rejected):
             counts = observer.types[seen.type_url]
-            line = f"Envoy refuses {short_type(seen.type_url)} resources: {seen.text}"
+            text = " ".join(seen.text.split())
+            line = f"Envoy refuses {short_type(seen.type_url)} resources: {text}"
             admitted = self._lines.admit(line, time.monotonic())
             if admitted:
                 log.error("%s (refusal %d on this stream)", admitted, counts.nacks)

@@ -56,7 +56,7 @@ def test_answers_of_other_servers_are_final(status: int) -> None:
 
 def test_certificate_troubles_name_the_remedy() -> None:
     assert "--ca-cert-file" in untrusted("self-signed certificate", "").reason
-    assert "the certificate in /ca.pem" in untrusted("x", "/ca.pem").reason
+    assert "the certificates in /ca.pem" in untrusted("x", "/ca.pem").reason
     assert "does not speak TLS" in not_tls().reason
 
 

@@ -21,7 +21,7 @@ def argv(**flags: Any) -> tuple[str, ...]:
 
 
 def test_defaults() -> None:
-    assert argv() == (*START, "--disable-hot-restart", "--log-level", "info", "--cpuset-threads")
+    assert argv() == (*START, "--disable-hot-restart", "--log-level", "info")
 
 
 def test_everything_set() -> None:
@@ -42,7 +42,7 @@ def test_everything_set() -> None:
 
 
 def test_envoy_logs_as_much_as_the_agent_unless_told_otherwise() -> None:
-    assert argv(log_level="debug")[-2] == "debug"
+    assert argv(log_level="debug")[-1] == "debug"
 
 
 def test_secrets_stay_out_of_the_environment() -> None:
