@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from kumacp.api.aspects import aspect_of
 from kumamesh.names import DEFAULT_MESH
 from kumamesh.resources.registry import TYPES, ResourceType, by_path
 from kumamesh.settings import suggestion
@@ -31,17 +32,19 @@ class Kind(Enum):
     SERVICE_INSIGHT = "service insight"
     MESH_INSIGHTS = "mesh insights"
     MESH_INSIGHT = "mesh insight"
+    ASPECT = "aspect"
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """A path understood. `mesh` is None for lists over all meshes, "" for types of global scope; `name` is
-    that of the resource, or the kind of a token."""
+    that of the resource, or the kind of a token; `aspect` is what is asked of the resource."""
 
     kind: Kind
     type: ResourceType | None = None
     mesh: str | None = ""
     name: str = ""
+    aspect: str = ""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -108,8 +111,11 @@ def _within(type_: ResourceType, mesh: str | None, rest: tuple[str, ...]) -> Rou
         plural, single, rest = Kind.OVERVIEWS, Kind.OVERVIEW, rest[:-1]
     if not rest:
         return Route(plural, type_, mesh)
-    if len(rest) > 1 or mesh is None or not rest[0]:
+    if mesh is None or not rest[0]:
         return None
+    if len(rest) > 1:
+        aspect = aspect_of(type_.name, rest[1:])
+        return Route(Kind.ASPECT, type_, mesh, rest[0], aspect) if aspect else None
     return Route(single, type_, mesh, rest[0])
 
 

@@ -1,0 +1,14 @@
+"""The control plane's options, named as Kuma 2.13 names them (kuma-cp 1; contract 10.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kumacp.settings.api import ApiSettings
+from kumacp.settings.dp_server import DpServerSettings
+from kumacp.settings.general import GeneralSettings
+
+
+@dataclass(frozen=True)
+class CpSettings(DpServerSettings, ApiSettings, GeneralSettings):
+    """Everything that `kuma-cp run` can be told."""
