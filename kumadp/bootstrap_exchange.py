@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kumamesh.errors import one_line
+
 _WRONG_PORT = (
     "this is not the data-plane server of a control plane; its port is 5678 unless configured, "
     "5681 and 5682 are the API's: check --cp-address"
@@ -45,7 +47,7 @@ def judge(status: int, body: bytes) -> Outcome:
     """What an HTTP answer means."""
     if status == 200:
         return _decoded(body)
-    text = one_line(body)
+    text = one_line(body[:_SHOWN_CHARS].decode("utf-8", "replace"))
     if status == 404:
         if text:
             return Final(f"the server answers 404 {text!r}: {_WRONG_PORT}")
@@ -78,11 +80,6 @@ def unreachable(reason: str, *, tls: bool) -> Again:
 
 def not_tls() -> Final:
     return Final(f"the server does not speak TLS: {_WRONG_PORT}")
-
-
-def one_line(body: bytes) -> str:
-    """A server's message as part of a line."""
-    return " ".join(body[:_SHOWN_CHARS].decode("utf-8", "replace").split())
 
 
 def _decoded(body: bytes) -> Outcome:

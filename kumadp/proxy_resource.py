@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kumamesh.errors import UserError
+from kumamesh.errors import UserError, one_line
 from kumamesh.resources.yamldoc import load_documents
 
 KIND_OF = {"dataplane": "Dataplane", "ingress": "ZoneIngress", "egress": "ZoneEgress"}
@@ -58,7 +58,7 @@ def parse_resource(text: str, proxy_type: str, source: str) -> ProxyResource:
     kind, wanted = document.get("type"), KIND_OF[proxy_type]
     if kind != wanted:
         raise UserError(
-            f"{source}: the type is {kind or 'missing'}, but --proxy-type={proxy_type} needs {wanted}"
+            f"{source}: the type is {one_line(str(kind or 'missing'))}, but --proxy-type={proxy_type} needs {wanted}"
         )
     if not document.get("name") or not isinstance(document["name"], str):
         raise UserError(f"{source}: the resource needs a name")

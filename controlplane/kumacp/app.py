@@ -10,6 +10,7 @@ import signal
 import socket
 import tempfile
 import uuid
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -91,6 +92,7 @@ class _ControlPlane:
         general = ensure_server_certificate(settings.work_dir, settings.tls_cert_file, settings.tls_key_file)
         dp_certificate = _dp_server_certificate(settings, general)
         static_keys = load_public_keys(settings.dp_token_public_keys)
+        static_user_keys = load_public_keys(settings.user_token_public_keys)
         # First of all: a second control plane in this work dir is told so, and not of a port in use.
         store = await _open_store(settings)
         stack.push_async_callback(store.close)
@@ -126,7 +128,7 @@ class _ControlPlane:
             settings,
             store,
             manager,
-            lambda: _stored_keys(store),
+            lambda: _stored_keys(store, settings, static_user_keys),
             facts,
             certificate=(general.cert_path, general.key_path),
         )
@@ -197,6 +199,10 @@ async def _cluster_id(store: Store) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, secret.creation_time.isoformat()))
 
 
-async def _stored_keys(store: Store) -> KeyRing:
+async def _stored_keys(store: Store, settings: CpSettings, user_keys: Mapping[str, bytes]) -> KeyRing:
     """Read anew, so that a key made by the request before is known."""
-    return KeyRing([*await store.list("Secret"), *await store.list("GlobalSecret")])
+    return KeyRing(
+        [*await store.list("Secret"), *await store.list("GlobalSecret")],
+        static_user_keys=user_keys,
+        use_user_secrets=settings.user_token_validator_use_secrets,
+    )

@@ -23,7 +23,7 @@ from kumacp.identity.signing_keys import KeyRing
 from kumacp.settings import CpSettings
 from kumadp_bootstrap.params import BootstrapParams, GatewayParams
 from kumadp_bootstrap.render import render
-from kumamesh.errors import UserError
+from kumamesh.errors import UserError, one_line
 from kumamesh.names import DEFAULT_MESH, node_id
 from kumamesh.resource import InvalidResource, Resource, ResourceKey
 from kumamesh.resources.dataplane import Dataplane
@@ -63,7 +63,6 @@ class BootstrapFacts:
     keys: KeyRing
     now: float
     lookup: Callable[[ResourceKey], Resource | None]
-    hds: bool = False
     reloadable_tokens: bool = False
     host_ipv4_only: bool = False
 
@@ -90,7 +89,8 @@ class _Proxy:
 class _Refusal(Exception):
     def __init__(self, status: int, text: str = "") -> None:
         super().__init__(text)
-        self.answer = BootstrapAnswer(status, TEXT_TYPE if text else "", text.encode())
+        # Parts of it come from the client, and it is going to be a line in the log of an agent.
+        self.answer = BootstrapAnswer(status, TEXT_TYPE if text else "", one_line(text).encode())
 
 
 def answer(body: bytes, *, accept: str, host_header: str, facts: BootstrapFacts) -> BootstrapAnswer:
@@ -318,7 +318,7 @@ def _params(
         token=request.dataplane_token,
         token_path=request.dataplane_token_path,
         reloadable_token=facts.reloadable_tokens,
-        hds=facts.hds,
+        hds=settings.hds_enabled,
         admin_address=settings.bootstrap_admin_address,
         admin_port=(admin.port if admin else 0) or settings.bootstrap_admin_port,
         admin_access_log_path=settings.bootstrap_admin_access_log_path,

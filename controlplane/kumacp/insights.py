@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from kumamesh.names import SERVICE_TAG, ZONE_TAG
@@ -25,10 +25,10 @@ from kumamesh.resources.insight import (
     Total,
 )
 from kumamesh.resources.registry import TYPES
-from kumamesh.resources.rest import spec_to_json, to_rest
+from kumamesh.resources.rest import spec_to_json, to_shown
 
 DataplaneStatus = Literal["Online", "Offline", "Partially degraded"]
-_HEAD = ("mesh", "name", "labels", "creationTime", "modificationTime")
+_HEAD = ("mesh", "name", "labels", "creationTime", "modificationTime", "kri")
 _UNKNOWN_VERSION = "unknown"
 
 
@@ -56,7 +56,7 @@ def not_ready(dataplane: Dataplane) -> tuple[str, ...]:
 
 def overview(resource: Resource, insight: Resource | None) -> dict[str, Any]:
     """A proxy or zone together with its insight, as `_overview` shows it."""
-    document = to_rest(resource)
+    document = to_shown(resource)
     shown: dict[str, Any] = {"type": f"{resource.type}Overview"}
     shown.update((field, document[field]) for field in _HEAD if field in document)
     part = resource.type[0].lower() + resource.type[1:]
@@ -71,19 +71,33 @@ def service_insight_name(mesh: str) -> str:
     return f"all-services-{mesh}"
 
 
-def service_insight(dataplanes: Iterable[Resource], insights: Iterable[Resource]) -> ServiceInsight:
-    """The state of every service of one mesh. A proxy counts once for each of its services."""
+def service_insight(
+    dataplanes: Iterable[Resource], insights: Iterable[Resource], external: Iterable[Resource] = ()
+) -> ServiceInsight:
+    """The state of every service of one mesh; `external` are its ExternalServices. A proxy counts once for each
+    of its services. One that outbounds refer to and nobody offers is offline."""
     tallies: dict[str, _ServiceTally] = defaultdict(_ServiceTally)
-    for dataplane, insight in _pairs(dataplanes, insights):
+    pairs = _pairs(dataplanes, insights)
+    for dataplane, insight in pairs:
         status = dataplane_status(dataplane, insight)
         backend = insight.m_tls.issued_backend if insight and insight.m_tls else ""
         for service, zones in _zones_by_service(dataplane).items():
             tallies[service].count(_service_kind(dataplane), status, backend, zones)
+    for resource in external:
+        tags = resource.spec.tags
+        if service := tags.get(SERVICE_TAG):
+            tallies[service].outside(zone=tags.get(ZONE_TAG, ""))
+    for service in {each.service for dataplane, _ in pairs for each in dataplane.networking.outbound}:
+        if service:
+            tallies.setdefault(service, _ServiceTally())
     return ServiceInsight(services={service: tallies[service].state() for service in sorted(tallies)})
 
 
 def service_insights(
-    mesh: str, dataplanes: Iterable[Resource], insights: Iterable[Resource]
+    mesh: str,
+    dataplanes: Iterable[Resource],
+    insights: Iterable[Resource],
+    external: Iterable[Resource] = (),
 ) -> list[dict[str, Any]]:
     """The services of a mesh as `/meshes/<mesh>/service-insights` lists them, sorted by name."""
     never = format_time(NEVER)
@@ -105,12 +119,16 @@ def service_insights(
             "addressPort": f"{service}.mesh:80",
             "zones": list(state.zones),
         }
-        for service, state in service_insight(dataplanes, insights).services.items()
+        for service, state in service_insight(dataplanes, insights, external).services.items()
     ]
 
 
 def mesh_insight(
-    dataplanes: Iterable[Resource], insights: Iterable[Resource], counts: Mapping[str, int]
+    dataplanes: Sequence[Resource],
+    insights: Sequence[Resource],
+    external: Sequence[Resource] = (),
+    *,
+    counts: Mapping[str, int],
 ) -> MeshInsight:
     """Figures of one mesh; `counts` are the numbers of its resources by type."""
     proxies = [
@@ -125,7 +143,8 @@ def mesh_insight(
         group: {name: _dataplane_count(members[name]) for name in sorted(members)}
         for group, members in tallies.items()
     }
-    services = {service for dataplane, *_ in proxies for service in dataplane.services()}
+    services = service_insight(dataplanes, insights, external).services.values()
+    outside = sum(service.service_type == "external" for service in services)
     return MeshInsight(
         dataplanes=_dataplane_count(Counter(status for *_, status in proxies)),
         dataplanes_by_type=DataplanesByType(**groups.get("type", {})),
@@ -135,7 +154,7 @@ def mesh_insight(
         m_tls=MeshInsightMtls(
             issued_backends=groups.get("issued", {}), supported_backends=groups.get("supported", {})
         ),
-        services=ServiceCount(total=len(services), internal=len(services)),
+        services=ServiceCount(total=len(services), internal=len(services) - outside, external=outside),
     )
 
 
@@ -144,6 +163,7 @@ class _ServiceTally:
 
     def __init__(self) -> None:
         self._kind: ServiceKind = "internal"
+        self._outside = False
         self._online = 0
         self._total = 0
         self._backends: Counter[str] = Counter()
@@ -159,6 +179,13 @@ class _ServiceTally:
             self._backends[backend] += 1
         self._zones |= zones
 
+    def outside(self, *, zone: str) -> None:
+        """It is an ExternalService, unless a proxy of the mesh offers a service of that name."""
+        if not self._total:
+            self._kind, self._outside = "external", True
+            if zone:
+                self._zones.add(zone)
+
     def state(self) -> ServiceState:
         return ServiceState(
             status=self._status(),
@@ -171,6 +198,8 @@ class _ServiceTally:
         )
 
     def _status(self) -> ServiceStatus:
+        if self._outside:
+            return "not_available"
         if not self._online:
             return "offline"
         return "online" if self._online == self._total else "partially_degraded"

@@ -66,6 +66,10 @@ METRICS = (
     MetricSpec("xds_units_reused", "Shared xDS resources handed to a further proxy"),
     MetricSpec("xds_units_held", "Shared xDS resources in memory", counter=False),
     MetricSpec("xds_proxies_woken", "Proxies told that something of theirs changed"),
+    MetricSpec("hds_streams_active", "Connected health discovery streams", counter=False),
+    MetricSpec("hds_specifiers", "Times that a proxy was told what to check"),
+    MetricSpec("hds_reports", "Reports of proxies on what they checked"),
+    MetricSpec("inbound_state_changes", "Inbounds whose state was found to be another one", label="state"),
     MetricSpec("store_writes", "Committed writes", label="operation"),
     MetricSpec("certificates_issued", "Workload certificates issued"),
     MetricSpec("certificates_failed", "Workload certificates that could not be issued"),
@@ -108,6 +112,10 @@ class Metrics:
             "proxies_registered": lambda: stats.registrations,
             "proxies_deregistered": lambda: stats.deregistrations,
             "insight_writes": lambda: stats.insight_writes,
+            "hds_streams_active": lambda: stats.hds_streams_active,
+            "hds_specifiers": lambda: stats.hds_specifiers,
+            "hds_reports": lambda: stats.hds_reports,
+            "inbound_state_changes": lambda: stats.inbound_state_changes,
         }
         for name, read in reads.items():
             self.expose(name, read)

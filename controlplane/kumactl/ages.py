@@ -8,9 +8,9 @@ NEVER = "never"
 _STEPS = ((60, "s", 1), (3_600, "m", 60), (86_400, "h", 3_600), (365 * 86_400, "d", 86_400))
 
 
-def parse_time(text: str | None) -> datetime | None:
+def parse_time(text: object) -> datetime | None:
     """An RFC 3339 time; None for no time, for the zero time of the wire and for anything else."""
-    if not text:
+    if not isinstance(text, str):
         return None
     try:
         moment = datetime.fromisoformat(text)

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import json
 import ssl
-import warnings
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qs
 
 import urllib3
 
+from kumactl import transport_client
+from kumactl.answer import entries, text, texts
 from kumactl.configuration import LOCAL_URL, ControlPlane
 from kumactl.failure import Refused, refusal
+from kumactl.transport_client import Reply, TooLarge, failure_reason, is_distrust
 from kumactl.urls import Query, with_query
 from kumamesh.errors import UserError
 from kumamesh.version import PRODUCT
 
 JSON_TYPE = "application/json"
 PAGE_SIZE = 1000
+MAX_PAGES = 1000
 
 
 class Client:
-    """Requests to one control plane: UserError when it cannot be reached, `Refused` when it says no."""
+    """Requests to one control plane: UserError when it cannot be reached or talks nonsense, `Refused` when it
+    says no."""
 
     def __init__(self, control_plane: ControlPlane, timeout_s: float) -> None:
         self._url = control_plane.url.rstrip("/")
-        self._headers = {"Accept": JSON_TYPE, **control_plane.request_headers()}
+        self._timeout_s = timeout_s
+        self._headers = {"Accept": JSON_TYPE, "Accept-Encoding": "identity"}
+        self._headers |= control_plane.request_headers()
+        if control_plane.skip_verify:
+            # It was asked for: urllib3 need not say so at every request.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self._pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(total=timeout_s or None), retries=False, **_tls(control_plane)
         )
@@ -34,32 +44,51 @@ class Client:
         """Close the connections that are kept for further requests."""
         self._pool.clear()
 
-    def get(self, path: str, query: Query = ()) -> Any:
+    def get(self, path: str, query: Query = ()) -> dict[str, Any]:
         """The document at a path."""
         return self._document(self._request("GET", path, query=query))
 
-    def get_all(self, path: str, query: Query = ()) -> list[dict[str, Any]]:
-        """The items of all pages of a list."""
-        items: list[dict[str, Any]] = []
-        while True:
-            window = [("size", str(PAGE_SIZE)), ("offset", str(len(items)))]
-            page = self.get(path, [*query, *window])
-            items += page["items"]
-            if not page.get("next") or not page["items"]:
-                return items
+    def get_bytes(self, path: str, query: Query = ()) -> bytes:
+        """What is at a path, as it came."""
+        return self._request("GET", path, query=query).body
 
-    def put(self, path: str, document: Mapping[str, Any]) -> tuple[bool, tuple[str, ...]]:
+    def get_page(self, path: str, query: Query = ()) -> dict[str, Any]:
+        """A page of a list; its items are objects."""
+        page = self.get(path, query)
+        items = page.get("items")
+        if not isinstance(items, list) or len(entries(page, "items")) != len(items):
+            raise self._wrong(f"the answer to {path} is no list of resources")
+        return page
+
+    def get_all(
+        self, path: str, query: Query = (), *, page_size: int | None = PAGE_SIZE
+    ) -> list[dict[str, Any]]:
+        """The items of all pages of a list. A `page_size` of None is for lists that have no pages."""
+        items: list[dict[str, Any]] = []
+        window = [("size", str(page_size))] if page_size else []
+        for _ in range(MAX_PAGES):
+            page = self.get_page(path, [*query, *window])
+            items += page["items"]
+            following = next_offset(page)
+            if not following or not page["items"]:
+                return items
+            window = [("size", str(page_size or PAGE_SIZE)), ("offset", following)]
+        raise self._wrong(f"the list {path} has more than {MAX_PAGES} pages")
+
+    def put(self, path: str, document: Mapping[str, Any]) -> tuple[bool, list[str]]:
         """(whether it was created, warnings)."""
-        response = self._request("PUT", path, document=document)
-        answer = self._document(response) if response.data else {}
-        return response.status == 201, tuple(answer.get("warnings") or ())
+        reply = self._request("PUT", path, document=document)
+        return reply.status == 201, texts(self._document(reply) if reply.body else {}, "warnings")
 
     def delete(self, path: str) -> None:
         self._request("DELETE", path)
 
     def post_for_text(self, path: str, document: Mapping[str, Any]) -> str:
         """The text that a POST answers with."""
-        return self._request("POST", path, document=document).data.decode()
+        try:
+            return self._request("POST", path, document=document).body.decode("ascii")
+        except UnicodeDecodeError:
+            raise self._not_an_api() from None
 
     def index(self) -> dict[str, Any]:
         """What the control plane says of itself; raises UserError when it is something else."""
@@ -69,38 +98,58 @@ class Client:
             # Other servers know no document there; who is not let in has come to the right one.
             if error.status in (401, 403) or error.status >= 500:
                 raise
-            document = None
-        if not isinstance(document, dict) or document.get("product", document.get("tagline")) != PRODUCT:
+            document = {}
+        if document.get("product", document.get("tagline")) != PRODUCT:
             raise self._not_an_api()
         return document
 
     def _request(
         self, method: str, path: str, *, query: Query = (), document: Mapping[str, Any] | None = None
-    ) -> urllib3.BaseHTTPResponse:
+    ) -> Reply:
         body = None if document is None else json.dumps(document).encode()
         headers = {**self._headers, "Content-Type": JSON_TYPE} if body is not None else self._headers
         url = self._url + with_query(path, query)
         try:
-            with warnings.catch_warnings():
-                # Asked for with --skip-verify: urllib3 need not say so at every request.
-                warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
-                response = self._pool.request(method, url, body=body, headers=headers, redirect=False)
+            reply = transport_client.fetch(
+                self._pool, method, url, timeout_s=self._timeout_s, body=body, headers=headers
+            )
         except urllib3.exceptions.HTTPError as error:
             raise UserError(_unreachable(self._url, error)) from None
-        if not 200 <= response.status < 300:
-            raise refusal(response.status, response.data)
-        return response
+        except TooLarge as error:
+            raise self._wrong(str(error)) from None
+        if not 200 <= reply.status < 300:
+            raise refusal(reply.status, reply.body)
+        return reply
 
-    def _document(self, response: urllib3.BaseHTTPResponse) -> Any:
+    def _document(self, reply: Reply) -> dict[str, Any]:
         try:
-            return json.loads(response.data)
-        except ValueError:
+            document = json.loads(reply.body.decode())
+            if b"\\u" in reply.body:
+                # Half of a surrogate pair can be said in JSON, but not be shown.
+                json.dumps(document, ensure_ascii=False).encode()
+        except (ValueError, RecursionError):
             raise self._not_an_api() from None
+        if not isinstance(document, dict):
+            raise self._not_an_api()
+        return document
 
     def _not_an_api(self) -> UserError:
         return UserError(
             f"{self._url} is not the REST API of a {PRODUCT} control plane; its usual address is {LOCAL_URL}"
         )
+
+    def _wrong(self, what: str) -> UserError:
+        return UserError(f"{self._url}: {what}; is it the REST API of a {PRODUCT} control plane?")
+
+
+def next_offset(page: Mapping[str, Any]) -> str:
+    """Where the next page of a list begins, "" after the last one. No more is taken from the link: whose host
+    it names is not to be trusted."""
+    query = text(page, "next").partition("?")[2]
+    try:
+        return "".join(parse_qs(query, max_num_fields=100).get("offset", [])[:1])
+    except ValueError:
+        return ""
 
 
 def _tls(control_plane: ControlPlane) -> dict[str, Any]:
@@ -121,7 +170,7 @@ def _tls(control_plane: ControlPlane) -> dict[str, Any]:
 
 
 def _unreachable(url: str, error: urllib3.exceptions.HTTPError) -> str:
-    if _is_distrust(error):
+    if is_distrust(error):
         return (
             f"the certificate of the control plane at {url} is not trusted; configure it again with "
             "`kumactl config control-planes add --overwrite` and --ca-cert-file or --skip-verify"
@@ -130,23 +179,3 @@ def _unreachable(url: str, error: urllib3.exceptions.HTTPError) -> str:
         f"cannot reach the control plane at {url}: {failure_reason(error)}; start it with `kuma-cp run`, or "
         "choose another one with `kumactl config control-planes add` or `switch`"
     )
-
-
-def failure_reason(error: urllib3.exceptions.HTTPError) -> str:
-    """Why a server gave no answer."""
-    # The order matters: a connection that cannot be made is a timeout too in urllib3's family of errors.
-    if isinstance(error, urllib3.exceptions.NameResolutionError):
-        return "its host name is not known"
-    if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return "nobody listens there"
-    if isinstance(error, urllib3.exceptions.TimeoutError):
-        return "it does not answer in time (--api-timeout)"
-    if isinstance(error, urllib3.exceptions.ProtocolError):
-        return "it ends the connection without an answer; perhaps it speaks https"
-    if isinstance(error, urllib3.exceptions.SSLError) and "WRONG_VERSION_NUMBER" in str(error):
-        return "it does not speak https"
-    return "its certificate is not trusted" if _is_distrust(error) else str(error)
-
-
-def _is_distrust(error: urllib3.exceptions.HTTPError) -> bool:
-    return isinstance(error, urllib3.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error)

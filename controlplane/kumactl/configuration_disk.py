@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from kumactl.configuration import Configuration
 from kumactl.configuration_document import from_document, to_document
+from kumactl.private_files_disk import replace_files
 from kumamesh.errors import UserError
 from kumamesh.resources.yamldoc import dump_document, load_documents
 
@@ -37,25 +36,11 @@ def save(path: Path, configuration: Configuration) -> None:
     text = dump_document(to_document(configuration))
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _replace(target, text)
+        replace_files({target: text.encode()})
     except OSError as error:
         raise UserError(
             f"cannot write the configuration file {path}: {_reason(error)}; choose another with --config-file"
         ) from None
-
-
-def _replace(target: Path, text: str) -> None:
-    # A temporary file of tempfile has mode 0600 from the start.
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _reason(error: Exception) -> str:

@@ -6,11 +6,12 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from kumactl.client import failure_reason
+from kumactl.transport_client import TooLarge, failure_reason, fetch
 from kumamesh.errors import UserError
 from kumamesh.resources.yamldoc import MAX_BYTES
 
 SCHEMES = ("http://", "https://")
+_PLAIN = {"Accept-Encoding": "identity"}
 _REDIRECTS = urllib3.Retry(total=None, connect=0, read=0, other=0, redirect=5)
 
 
@@ -28,19 +29,14 @@ def download(url: str, timeout_s: float) -> bytes:
     """What the URL stands for; raises UserError. A `timeout_s` of 0 is no limit."""
     timeout = urllib3.Timeout(total=timeout_s or None)
     try:
-        with (
-            urllib3.PoolManager(timeout=timeout, retries=_REDIRECTS) as pool,
-            pool.request("GET", url, preload_content=False) as response,
-        ):
-            if response.status != 200:
-                raise UserError(
-                    f"cannot read {shown(url)}: the server answered with status {response.status}"
-                )
-            content = response.read(MAX_BYTES + 1)
+        with urllib3.PoolManager(timeout=timeout, retries=_REDIRECTS) as pool:
+            reply = fetch(pool, "GET", url, timeout_s=timeout_s, headers=_PLAIN, limit=MAX_BYTES)
+    except TooLarge:
+        raise UserError(f"cannot read {shown(url)}: it is larger than {MAX_BYTES >> 20} MiB") from None
     except urllib3.exceptions.HTTPError as error:
         cause = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
         reason = failure_reason(cause) if isinstance(cause, urllib3.exceptions.HTTPError) else str(cause)
         raise UserError(f"cannot read {shown(url)}: {reason}") from None
-    if len(content) > MAX_BYTES:
-        raise UserError(f"cannot read {shown(url)}: it is larger than {MAX_BYTES >> 20} MiB")
-    return content
+    if reply.status != 200:
+        raise UserError(f"cannot read {shown(url)}: the server answered with status {reply.status}")
+    return reply.body

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
+from kumactl.answer import Item, entries, plain, text
 from kumamesh.errors import UserError
+
+MAX_BULLETS = 100
+MAX_TEXT = 2_000
+_BODY_BYTES = 200
 
 
 class Refused(UserError):
@@ -20,14 +24,16 @@ def refusal(status: int, body: bytes) -> Refused:
     """`<title> (<detail>)` and one line for each invalid parameter; whatever is there when it is no error
     document."""
     document = _document(body)
-    if document is None:
-        text = " ".join(body[:200].decode("utf-8", "replace").split())
-        return Refused(
-            status, f"the control plane answered with status {status}" + (f": {text}" if text else "")
-        )
-    detail = document.get("detail") or document.get("details")
-    lines = [f"{document['title']} ({detail})" if detail else str(document["title"])]
-    lines += [bullet(field, reason) for field, reason in _parameters(document)]
+    title = _line(text(document, "title"))
+    if not title:
+        found = _line(body[:_BODY_BYTES].decode("utf-8", "replace"))
+        message = f"the control plane answered with status {status}"
+        return Refused(status, f"{message}: {found}" if found else message)
+    detail = _line(text(document, "detail") or text(document, "details"))
+    bullets = [bullet(field, reason) for field, reason in _parameters(document)]
+    lines = [f"{title} ({detail})" if detail else title, *bullets[:MAX_BULLETS]]
+    if len(bullets) > MAX_BULLETS:
+        lines.append(f"* and {len(bullets) - MAX_BULLETS} more")
     return Refused(status, "\n".join(lines))
 
 
@@ -35,15 +41,19 @@ def bullet(field: str, reason: str) -> str:
     return f"* {field}: {reason}" if field else f"* {reason}"
 
 
-def _document(body: bytes) -> dict[str, Any] | None:
+def _document(body: bytes) -> Item:
     try:
         document = json.loads(body)
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) and document.get("title") else None
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
-def _parameters(document: dict[str, Any]) -> list[tuple[str, str]]:
-    found = [(item, "reason") for item in document.get("invalid_parameters") or []]
-    found = found or [(item, "message") for item in document.get("causes") or []]
-    return [(str(item.get("field", "")), str(item.get(key, ""))) for item, key in found]
+def _parameters(document: Item) -> list[tuple[str, str]]:
+    found = [(item, "reason") for item in entries(document, "invalid_parameters")]
+    found = found or [(item, "message") for item in entries(document, "causes")]
+    return [(_line(text(item, "field")), _line(text(item, key))) for item, key in found]
+
+
+def _line(value: str) -> str:
+    return plain(" ".join(value[:MAX_TEXT].split()))

@@ -1,145 +1,155 @@
-"""Overviews and insights as tables (contract 9.3, 9.4; kuma-cp 8.3)."""
+"""Overviews of proxies and zones as tables (contract 9.3, 9.4; kuma-cp 6.6, 8.3)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from kumactl import table
 from kumactl.ages import age, moment
+from kumactl.answer import Item, entries, flag, number, section, text, texts
+from kumactl.table import Table
 from kumactl.tags import inbound_tags
-
-Item = Mapping[str, Any]
 
 ONLINE, OFFLINE, DEGRADED = "Online", "Offline", "Partially degraded"
 
+_STREAM_COLUMNS = ("LAST CONNECTED AGO", "LAST UPDATED AGO", "TOTAL UPDATES", "TOTAL ERRORS")
+_VERSION_COLUMNS = ("KUMA-DP VERSION", "ENVOY VERSION")
 DATAPLANE_COLUMNS = (
     "MESH",
     "NAME",
     "TAGS",
     "STATUS",
-    "LAST CONNECTED AGO",
-    "LAST UPDATED AGO",
-    "TOTAL UPDATES",
-    "TOTAL ERRORS",
+    *_STREAM_COLUMNS,
     "CERT REGENERATED AGO",
     "CERT EXPIRATION",
     "CERT REGENERATIONS",
     "CERT BACKEND",
     "SUPPORTED CERT BACKENDS",
-    "KUMA-DP VERSION",
-    "ENVOY VERSION",
+    *_VERSION_COLUMNS,
     "DEPENDENCIES VERSIONS",
     "NOTES",
 )
-
-_SERVICE_STATUS = {
-    "online": ONLINE,
-    "offline": OFFLINE,
-    "partially_degraded": DEGRADED,
-    "not_available": "Not available",
-}
+ZONE_COLUMNS = ("NAME", "STATUS", *_STREAM_COLUMNS, "ZONE-CP VERSION", "BACKEND")
+ZONE_PROXY_COLUMNS = ("NAME", "STATUS", *_STREAM_COLUMNS, *_VERSION_COLUMNS)
 
 
-def dataplanes_table(overviews: Sequence[Item], now: datetime) -> str:
-    return table.render(DATAPLANE_COLUMNS, [_dataplane_row(overview, now) for overview in overviews])
+def dataplanes_table(overviews: Sequence[Item], now: datetime) -> Table:
+    return Table(DATAPLANE_COLUMNS, [_dataplane_row(overview, now) for overview in overviews])
 
 
-def services_table(insights: Sequence[Item]) -> str:
-    rows = [
-        (
-            insight["name"],
-            _SERVICE_STATUS.get(str(insight.get("status")), "-"),
-            _online_of_total(insight),
-        )
-        for insight in insights
-    ]
-    return table.render(("SERVICE", "STATUS", "DATAPLANES"), rows)
+def zones_table(overviews: Sequence[Item], now: datetime) -> Table:
+    return Table(ZONE_COLUMNS, [_zone_row(overview, now) for overview in overviews])
 
 
-def meshes_table(insights: Sequence[Item]) -> str:
-    """Online and all data planes, services, and policies by type, where there are any."""
-    types = sorted({type_ for insight in insights for type_ in insight.get("policies") or {}})
-    rows = [
-        (
-            insight["name"],
-            _online_of_total(insight),
-            _number((insight.get("services") or {}).get("total")),
-            *(_number(((insight.get("policies") or {}).get(type_) or {}).get("total")) for type_ in types),
-        )
-        for insight in insights
-    ]
-    return table.render(("MESH", "DATAPLANES", "SERVICES", *map(_words, types)), rows)
+def zone_proxies_table(overviews: Sequence[Item], insight: str, now: datetime) -> Table:
+    """Zone ingresses or egresses; `insight` is the field that has what was observed of each."""
+    rows = [_zone_proxy_row(overview, section(overview, insight), now) for overview in overviews]
+    return Table(ZONE_PROXY_COLUMNS, rows)
 
 
 def dataplane_status(overview: Item) -> tuple[str, tuple[str, ...]]:
     """(status, why it is not whole): a proxy is as well as its stream and its inbounds are."""
-    networking = (overview.get("dataplane") or {}).get("networking") or {}
-    inbounds = [item for item in networking.get("inbound") or () if item.get("state") != "Ignored"]
+    inbounds = [
+        item
+        for item in entries(overview, "dataplane", "networking", "inbound")
+        if text(item, "state") != "Ignored"
+    ]
     sick = [inbound for inbound in inbounds if not _healthy(inbound)]
     notes = tuple(
-        f"inbound[port={inbound.get('port')},svc={(inbound.get('tags') or {}).get('kuma.io/service', '')}] "
-        "is not ready"
+        f"inbound[port={text(inbound, 'port')},svc={text(inbound, 'tags', 'kuma.io/service')}] is not ready"
         for inbound in sick
     )
-    subscriptions = (overview.get("dataplaneInsight") or {}).get("subscriptions") or ()
-    online = any(item.get("connectTime") and not item.get("disconnectTime") for item in subscriptions)
-    if not online or (sick and len(sick) == len(inbounds)):
+    if not _online(section(overview, "dataplaneInsight")) or (sick and len(sick) == len(inbounds)):
         return OFFLINE, notes
     return (DEGRADED if sick else ONLINE), notes
 
 
 def _healthy(inbound: Item) -> bool:
-    health = inbound.get("health")
-    return inbound.get("state", "Ready") == "Ready" and (health is None or bool(health.get("ready")))
+    if text(inbound, "state") not in ("", "Ready"):
+        return False
+    return inbound.get("health") is None or flag(inbound, "health", "ready")
+
+
+def _online(insight: Item) -> bool:
+    return any(
+        text(item, "connectTime") and not text(item, "disconnectTime")
+        for item in entries(insight, "subscriptions")
+    )
 
 
 def _dataplane_row(overview: Item, now: datetime) -> tuple[str, ...]:
-    insight = overview.get("dataplaneInsight") or {}
-    subscriptions = insight.get("subscriptions") or ()
-    last = subscriptions[-1] if subscriptions else {}
-    version = last.get("version") or {}
-    mtls = insight.get("mTLS") or {}
+    insight = section(overview, "dataplaneInsight")
+    mtls = section(insight, "mTLS")
+    dependencies = section(_last(insight), "version", "dependencies")
     status, notes = dataplane_status(overview)
-    dependencies = version.get("dependencies") or {}
     return (
-        overview.get("mesh", ""),
-        overview["name"],
-        inbound_tags((overview.get("dataplane") or {}).get("networking") or {}),
+        text(overview, "mesh"),
+        text(overview, "name"),
+        inbound_tags(section(overview, "dataplane")),
         status,
-        age(last.get("connectTime"), now),
-        age((last.get("status") or {}).get("lastUpdateTime"), now),
-        _sum(subscriptions, "responsesSent"),
-        _sum(subscriptions, "responsesRejected"),
-        age(mtls.get("lastCertificateRegeneration"), now),
-        moment(mtls.get("certificateExpirationTime")),
-        _number(mtls.get("certificateRegenerations")),
-        mtls.get("issuedBackend") or "-",
-        ",".join(mtls.get("supportedBackends") or ()) or "-",
-        (version.get("kumaDp") or {}).get("version") or "unknown",
-        (version.get("envoy") or {}).get("version") or "unknown",
-        ", ".join(f"{name}: {text}" for name, text in sorted(dependencies.items())) or "-",
+        *_stream_cells(insight, now),
+        age(text(mtls, "lastCertificateRegeneration"), now),
+        moment(text(mtls, "certificateExpirationTime")),
+        str(number(mtls, "certificateRegenerations")),
+        text(mtls, "issuedBackend") or "-",
+        ",".join(texts(mtls, "supportedBackends")) or "-",
+        *_version_cells(insight),
+        ", ".join(f"{name}: {found}" for name, found in sorted(dependencies.items())) or "-",
         "; ".join(notes) or "-",
     )
 
 
-def _sum(subscriptions: Sequence[Item], counter: str) -> str:
-    """Counters are strings in JSON, as those of protobuf are."""
-    totals = ((item.get("status") or {}).get("total") or {} for item in subscriptions)
-    return str(sum(int(total.get(counter) or 0) for total in totals))
+def _zone_row(overview: Item, now: datetime) -> tuple[str, ...]:
+    insight = section(overview, "zoneInsight")
+    last = _last(insight)
+    enabled = section(overview, "zone").get("enabled") is not False
+    return (
+        text(overview, "name"),
+        ONLINE if enabled and _online(insight) else OFFLINE,
+        *_stream_cells(insight, now),
+        text(last, "version", "kumaCp", "version") or "-",
+        _store_type(text(last, "config")) or "-",
+    )
 
 
-def _online_of_total(insight: Item) -> str:
-    dataplanes = insight.get("dataplanes") or {}
-    return f"{_number(dataplanes.get('online'))}/{_number(dataplanes.get('total'))}"
+def _store_type(config: str) -> str:
+    """Where the zone keeps its resources: its configuration comes as a JSON text."""
+    try:
+        return text(json.loads(config), "store", "type")
+    except (ValueError, RecursionError):
+        return ""
 
 
-def _number(value: object) -> str:
-    return str(value or 0)
+def _zone_proxy_row(overview: Item, insight: Item, now: datetime) -> tuple[str, ...]:
+    status = ONLINE if _online(insight) else OFFLINE
+    return (text(overview, "name"), status, *_stream_cells(insight, now), *_version_cells(insight))
 
 
-def _words(type_: str) -> str:
-    """`TrafficPermission` as `TRAFFIC PERMISSIONS`."""
-    spaced = "".join(f" {letter}" if letter.isupper() else letter for letter in type_).strip()
-    return f"{spaced}s".upper()
+def _stream_cells(insight: Item, now: datetime) -> tuple[str, str, str, str]:
+    last = _last(insight)
+    return (
+        age(text(last, "connectTime"), now),
+        age(text(last, "status", "lastUpdateTime"), now),
+        _sum(insight, "responsesSent"),
+        _sum(insight, "responsesRejected"),
+    )
+
+
+def _version_cells(insight: Item) -> tuple[str, str]:
+    version = section(_last(insight), "version")
+    return (
+        text(version, "kumaDp", "version") or "unknown",
+        text(version, "envoy", "version") or "unknown",
+    )
+
+
+def _last(insight: Item) -> Item:
+    """The newest stream."""
+    subscriptions = entries(insight, "subscriptions")
+    return subscriptions[-1] if subscriptions else {}
+
+
+def _sum(insight: Item, counter: str) -> str:
+    counts = (number(item, "status", "total", counter) for item in entries(insight, "subscriptions"))
+    return str(sum(counts))

@@ -20,18 +20,22 @@ def find_type(name: str) -> ResourceType:
     """The type for `dataplane`, `dataplanes`, `Dataplane` ...; raises UserError that names the nearest."""
     type_ = _BY_NAME.get(name.lower())
     if type_ is None:
-        hint = suggestion(name.lower(), _BY_NAME) or f". Known are: {', '.join(known_types())}"
+        hint = (
+            suggestion(name.lower(), _BY_NAME)
+            or f". Known are: {', '.join(type_.plural for type_ in known_types())}"
+        )
         raise UserError(f'unknown resource type "{name}"{hint}')
     return type_
 
 
-def known_types() -> list[str]:
-    return sorted(type_.plural for type_ in TYPES.values())
+def known_types() -> list[ResourceType]:
+    """By plural."""
+    return sorted(TYPES.values(), key=lambda type_: type_.plural)
 
 
-def deletable_types() -> list[str]:
+def deletable_types() -> list[ResourceType]:
     """Without those that only the control plane writes."""
-    return sorted(type_.plural for type_ in TYPES.values() if not type_.read_only)
+    return [type_ for type_ in known_types() if not type_.read_only]
 
 
 def collection_path(type_: ResourceType, mesh: str) -> str:

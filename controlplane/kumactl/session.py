@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
 from kumactl import configuration_disk
+from kumactl.answer import plain, text
 from kumactl.client import Client
 from kumactl.configuration import Configuration
 from kumamesh import commands, logs
 from kumamesh.durations import parse_duration
 from kumamesh.errors import UserError
+from kumamesh.version import BUILD, PRODUCT, compatible
 
 DEFAULT_TIMEOUT_S = 60.0
 _META = "kumactl."
@@ -76,18 +78,6 @@ class Command(commands.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += global_options()
-
-
-class TypeCommand(Command):
-    """A command on one of the `types`: its help lists them, and is what it prints without arguments."""
-
-    def __init__(self, *args: Any, types: Sequence[str], **kwargs: Any) -> None:
-        super().__init__(*args, no_args_is_help=True, **kwargs)
-        self.types = types
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Types"):
-            formatter.write_dl([(name, "") for name in self.types])
 
 
 class Group(commands.Group):
@@ -156,6 +146,13 @@ def with_session(command: Callable[Concatenate[Session, P], R]) -> Callable[P, R
     return call
 
 
-def warn(text: str) -> None:
+def warn(message: str) -> None:
     """A line on stderr, so that output that a program reads stays clean."""
-    click.echo(f"WARNING: {text}", err=True)
+    click.echo(f"WARNING: {plain(message)}", err=True)
+
+
+def warn_of_versions(index: Mapping[str, Any]) -> None:
+    """When the control plane, of which this is the index, and kumactl may not understand each other."""
+    server = plain(text(index, "version")) or "unknown"
+    if not compatible(BUILD.version, server):
+        warn(f"this kumactl is of {PRODUCT} {BUILD.version}, the control plane of {server}")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from kumactl.answer import Item, entries, section
 
 
-def inbound_tags(networking: Mapping[str, Any]) -> str:
+def inbound_tags(dataplane: Item) -> str:
     """`k=v1,v2 k2=v3` over all inbounds and the gateway."""
-    holders = [*networking.get("inbound", ()), networking.get("gateway") or {}]
+    holders = [*entries(dataplane, "networking", "inbound"), section(dataplane, "networking", "gateway")]
     values: dict[str, set[str]] = {}
     for holder in holders:
-        for tag, value in (holder.get("tags") or {}).items():
-            values.setdefault(tag, set()).add(value)
+        for tag, value in section(holder, "tags").items():
+            values.setdefault(tag, set()).add(str(value))
     return " ".join(f"{tag}={','.join(sorted(found))}" for tag, found in sorted(values.items()))

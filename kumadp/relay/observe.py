@@ -17,6 +17,9 @@ DELTA = ADS + "DeltaAggregatedResources"
 STATE_OF_THE_WORLD = ADS + "StreamAggregatedResources"
 _MAX_OUTSTANDING = 1_024
 """Pushes of one stream that may wait for an answer; far above what Envoy leaves open."""
+_MAX_TYPES = 64
+"""Resource types that are counted apart; Envoy knows a dozen. Those beyond are counted together."""
+_OTHER_TYPES = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class Observer:
             self._outstanding.popitem(last=False)
 
     def _counts(self, type_url: str) -> TypeCounts:
+        if type_url not in self.types and len(self.types) >= _MAX_TYPES:
+            type_url = _OTHER_TYPES
         return self.types.setdefault(type_url, TypeCounts())
 
 

@@ -18,8 +18,8 @@ _UNITS = {
 }
 _LONGEST_S = 2**63 / 1e9
 """292 years: Go counts nanoseconds in 63 bits."""
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d|w|y)")
-_WHOLE = re.compile(r"[+-]?(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h|d|w|y))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d|w|y)", re.ASCII)
+_WHOLE = re.compile(r"[+-]?(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h|d|w|y))+", re.ASCII)
 
 
 def parse_duration(text: str) -> float:

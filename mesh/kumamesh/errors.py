@@ -7,6 +7,11 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 
+def one_line(text: str) -> str:
+    """What somebody else wrote, as a part of a line: it breaks no line, and commands no terminal."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
 class UserError(Exception):
     """A failure that a person can mend: the message names the cause and the remedy, in one line."""
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from kumamesh.errors import EXIT_USAGE, UserError
 from kumamesh.settings import suggestion
 
-_TAG = re.compile(
-    r"\{\{\{\s*(?P<triple>[^{}]*?)\s*\}\}\}|\{\{(?P<sigil>[!&#^/>]?)\s*(?P<name>[^{}]*?)\s*\}\}"
-)
+_TAG = re.compile(r"\{\{\{(?P<triple>[^{}]*)\}\}\}|\{\{(?P<sigil>[!&#^/>]?)(?P<name>[^{}]*)\}\}")
+"""Blanks around a name are taken off afterwards: matched here, many of them would take for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +26,18 @@ def render(text: str, variables: Mapping[str, str], source: str) -> Rendered:
     for tags that do more than replace."""
     used: set[str] = set()
 
+    def where(tag: re.Match[str]) -> str:
+        return f"{source}:{text.count(chr(10), 0, tag.start()) + 1}"
+
     def replace(tag: re.Match[str]) -> str:
-        name, sigil = tag["triple"] or tag["name"] or "", tag["sigil"] or ""
+        name, sigil = (tag["triple"] or tag["name"] or "").strip(), tag["sigil"] or ""
         if sigil == "!":
             return ""
-        where = f"{source}:{text.count(chr(10), 0, tag.start()) + 1}"
-        if sigil not in ("", "&") or not name:
-            raise UserError(f"{where}: only variables may stand in double braces, not {tag[0]!r}")
+        if sigil not in ("", "&") or not name or not name.isprintable():
+            raise UserError(f"{where(tag)}: only variables may stand in double braces, not {tag[0]!r}")
         if name not in variables:
             hint = suggestion(name, variables) or f"; give it with -v {name}=VALUE"
-            raise UserError(f"{where}: the variable {name} has no value{hint}", exit_code=EXIT_USAGE)
+            raise UserError(f"{where(tag)}: the variable {name} has no value{hint}", exit_code=EXIT_USAGE)
         used.add(name)
         return variables[name]
 

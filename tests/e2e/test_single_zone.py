@@ -7,8 +7,6 @@ import re
 import shutil
 import socket
 import ssl
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,15 +20,6 @@ from lab import ControlPlane, Lab, Sidecar, dataplane, eventually, free_port, ht
 from pair import start_pair
 
 SERVICES = "/meshes/default/service-insights"
-
-
-def _kumactl(plane: ControlPlane, *arguments: str) -> str:
-    config = plane.folder / "kumactl-config"
-    base = [sys.executable, "-m", "kumactl", f"--config-file={config}"]
-    if not config.exists():
-        add = ["config", "control-planes", "add", "--name", "test", "--address", plane.api, "--skip-verify"]
-        subprocess.run([*base, *add], check=True, capture_output=True)
-    return subprocess.run([*base, *arguments], check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.promise("A03", part="two meshes in one zone: own roots, no cross traffic")
@@ -171,17 +160,17 @@ def test_inventory_of_services(mesh_lab: Lab) -> None:
     eventually(lambda: backend().get("issuedBackends") == {"ca-1": 1}, "the issued backend")
     assert backend()["dataplanes"] == {"online": 1, "offline": 0, "total": 1}
     assert backend()["status"] == "online"
-    table = _kumactl(pair.plane, "inspect", "services")
+    table = pair.plane.kumactl("inspect", "services")
     assert re.search(r"^SERVICE\s+STATUS\s+DATAPLANES", table, re.M)
     assert re.search(r"^backend\s+Online\s+1/1$", table, re.M)
-    lines = _kumactl(pair.plane, "inspect", "dataplanes").splitlines()
+    lines = pair.plane.kumactl("inspect", "dataplanes").splitlines()
     assert sum("Online" in line for line in lines) == 2
     # Killed, so that nothing can deregister it: it is offline first and removed later.
     agent = psutil.Process(pair.backend.program.process.pid)
     pair.backend.program.end(9)
     psutil.wait_procs(agent.children() if agent.is_running() else [])
     eventually(lambda: backend().get("status") == "offline", "offline")
-    assert re.search(r"^backend\s+Offline\s+0/1$", _kumactl(pair.plane, "inspect", "services"), re.M)
+    assert re.search(r"^backend\s+Offline\s+0/1$", pair.plane.kumactl("inspect", "services"), re.M)
     eventually(lambda: pair.plane.get("/meshes/default/dataplanes/backend-1") is None, "its removal")
 
 

@@ -172,6 +172,18 @@ class ControlPlane:
         assert status == 200, token
         return token.decode()
 
+    def kumactl(self, *arguments: str, stdin: str = "") -> str:
+        """What kumactl prints, as a user on this host; an assertion error with its errors if it fails."""
+        config = self.folder / "kumactl-config"
+        base = [sys.executable, "-m", "kumactl", f"--config-file={config}"]
+        if not config.exists():
+            add = ["config", "control-planes", "add", "--name", "test", "--address", self.api]
+            subprocess.run([*base, *add], check=True, capture_output=True)
+        argv = [*base, *arguments]
+        done = subprocess.run(argv, check=False, input=stdin, capture_output=True, text=True)
+        assert done.returncode == 0, f"kumactl {' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
     def metric(self, name: str) -> float:
         """The sum over all labels of a Prometheus metric."""
         _, body = http("GET", f"http://127.0.0.1:{self.diagnostics_port}/metrics")

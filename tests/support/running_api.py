@@ -136,7 +136,7 @@ class Kumactl:
         with (
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
-            mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+            mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()))),
             mock.patch.dict(os.environ, HOME=str(self.home)),
         ):
             code = run(list(args))

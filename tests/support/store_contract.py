@@ -141,6 +141,16 @@ class StoreContract:
         assert await names(store, "GlobalSecret") == []
         assert await names(store, "Secret") == ["bystander"]
 
+    async def test_delete_of_one_version_spares_every_other(self, store: Store) -> None:
+        first = await store.create(secret("s", b"1"))
+        second = await store.update(replace(first, spec=Secret(data=b"2")))
+        with pytest.raises(Conflict):
+            await store.delete(first.key, version=first.version)
+        assert await store.get(first.key) == second
+        await store.delete(first.key, version=second.version)
+        with pytest.raises(NotFound):
+            await store.delete(first.key, version=second.version)
+
     async def test_deleted_and_recreated_resource_has_lost_its_owner(self, store: Store) -> None:
         owner = await store.create(global_secret("owner"))
         owned = await store.create(global_secret("owned"), owner=owner.key)

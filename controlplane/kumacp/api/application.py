@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from kumacp.api import auth, problem, token_requests
+from kumacp.api import auth, parameters, problem, token_requests
+from kumacp.api.access import Right, require
 from kumacp.api.auth import User
-from kumacp.api.exchange import Answer, Request, json_answer, problem_answer, text_answer
+from kumacp.api.cors import Cors
+from kumacp.api.exchange import Answer, Request, problem_answer, text_answer
 from kumacp.api.insights import InsightEndpoints
 from kumacp.api.problem import Problem
 from kumacp.api.resources import Aside, Manager, ResourceEndpoints
 from kumacp.api.routes import Kind, Route, match, near
+from kumacp.api.system import SystemEndpoints
 from kumacp.identity.signing_keys import KeyRing, SigningKeyNotFound, TokenKind
 from kumacp.settings import CpSettings
 from kumacp.store.api import Store, StoreUnavailable
-from kumamesh import settings as settings_document
 from kumamesh.tokens import DataplaneClaims, TokenError, issue
 from kumamesh.version import BUILD, PRODUCT
+
+_READ_ONLY = "the REST API of this control plane is read-only (KUMA_API_SERVER_READ_ONLY)"
+_NO_TOKENS = (
+    "this control plane takes no user tokens (KUMA_API_SERVER_AUTHN_TYPE): show a client certificate over HTTPS"
+)
+_TOKEN_RIGHTS = {
+    "dataplane": Right.GENERATE_DP_TOKEN,
+    "zone": Right.GENERATE_ZONE_TOKEN,
+    "user": Right.GENERATE_USER_TOKEN,
+}
 
 KeyRings = Callable[[], Awaitable[KeyRing]]
 """Gives the keys as they are now; read anew for every request that needs them, so that a key made by the
@@ -31,6 +44,18 @@ class InstanceFacts:
     hostname: str
     instance_id: str
     cluster_id: str
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "hostname": self.hostname,
+            "product": PRODUCT,
+            # Clients before Kuma 2 look for the name here.
+            "tagline": PRODUCT,
+            "version": BUILD.version,
+            "instanceId": self.instance_id,
+            "clusterId": self.cluster_id,
+            "gui": "",
+        }
 
 
 class Application:
@@ -49,23 +74,28 @@ class Application:
     ) -> None:
         self._settings = settings
         self._key_rings = key_rings
-        self._facts = facts
         self._now = now
         self._resources = ResourceEndpoints(store, manager, aside)
         self._insights = InsightEndpoints(store)
+        self._system = SystemEndpoints(settings, store, facts.document(), now)
+        self._cors = Cors(settings.api_cors_allowed_domains)
         self.requests: dict[str, int] = {}
         """Answered requests by status."""
 
     async def handle(self, request: Request) -> Answer:
         try:
-            answer = await self._answer(request)
+            answer = self._preflight(request) or await self._answer(request)
         except Problem as error:
             answer = problem_answer(error)
         except StoreUnavailable as error:
             answer = problem_answer(Problem(503, problem.UNAVAILABLE, str(error)))
         status = str(answer.status)
         self.requests[status] = self.requests.get(status, 0) + 1
-        return answer
+        return replace(answer, headers={**answer.headers, **self._cors.headers(request)})
+
+    def _preflight(self, request: Request) -> Answer | None:
+        route = match(request.segments)
+        return self._cors.preflight(request, route.methods) if route is not None else None
 
     async def _answer(self, request: Request) -> Answer:
         user = await self._authenticate(request)
@@ -74,47 +104,35 @@ class Application:
             raise problem.not_found("Not Found", f"there is no {request.path}{near(request.segments)}")
         if request.method not in route.methods:
             raise problem.not_allowed(_why_not(route, request.method), route.methods)
-        if route.type is not None:
-            auth.check_resource_access(user, route.type)
-            return await self._operate(route, request)
-        return await self._other(route, request, user)
+        if self._settings.api_read_only and request.method in ("PUT", "DELETE"):
+            raise problem.not_allowed(_READ_ONLY, ("GET", "HEAD"))
+        if route.type is not None and route.type.admin_only:
+            what = f'access the resource of type "{route.type.name}"'
+            require(user, Right.ADMIN_RESOURCES, self._settings, what)
+        parameters.check(request.query, route.parameters(request.method))
+        if route.kind is Kind.TOKEN:
+            return await self._issue(route.name, request, user)
+        if route.type is None:
+            return await self._system.answer(route, request, user)
+        return await self._operate(route, request, user)
 
-    async def _operate(self, route: Route, request: Request) -> Answer:
+    async def _operate(self, route: Route, request: Request, user: User) -> Answer:
         if route.kind is Kind.LIST:
             return await self._resources.list(route, request)
         if route.kind is not Kind.ITEM:
             return await self._insights.answer(route, request)
         if request.method == "PUT":
-            return await self._resources.put(route, request)
+            return await self._resources.put(route, request, user)
         if request.method == "DELETE":
-            return await self._resources.delete(route)
-        return await self._resources.get(route)
-
-    async def _other(self, route: Route, request: Request, user: User) -> Answer:
-        if route.kind is Kind.TOKEN:
-            return await self._issue(route.name, request, user)
-        if route.kind is Kind.CONFIG:
-            return json_answer(settings_document.dump(self._settings))
-        if route.kind is Kind.WHO_AM_I:
-            return json_answer({"name": user.name, "groups": list(user.groups)})
-        return json_answer(
-            {
-                "hostname": self._facts.hostname,
-                "product": PRODUCT,
-                # Clients before Kuma 2 look for the name here.
-                "tagline": PRODUCT,
-                "version": BUILD.version,
-                "instanceId": self._facts.instance_id,
-                "clusterId": self._facts.cluster_id,
-                "gui": "",
-            }
-        )
+            return await self._resources.delete(route, request, user)
+        return await self._resources.get(route, request)
 
     async def _authenticate(self, request: Request) -> User:
         token = auth.bearer_token(request.headers)
         if token is None:
-            local = auth.is_local(request.peer, request.origin.partition(":")[0], request.headers)
-            return auth.ADMIN if local and self._settings.api_localhost_is_admin else auth.ANONYMOUS
+            return auth.ADMIN if self._is_admin(request) else auth.ANONYMOUS
+        if self._settings.api_authn_type != "tokens":
+            raise problem.unauthenticated(_NO_TOKENS)
         keys = await self._key_rings()
         try:
             claims = keys.verify_user(token, self._now())
@@ -122,8 +140,15 @@ class Application:
             raise problem.unauthenticated(str(error)) from None
         return auth.authenticated(claims.name, claims.groups)
 
+    def _is_admin(self, request: Request) -> bool:
+        """By what the connection shows; a token is not needed then."""
+        if request.certified and not auth.for_other_site(request.scheme, request.headers):
+            return True
+        local = auth.is_local(request.peer, request.scheme, request.headers)
+        return local and self._settings.api_localhost_is_admin
+
     async def _issue(self, kind: str, request: Request, user: User) -> Answer:
-        auth.check_token_access(user, kind)
+        require(user, _TOKEN_RIGHTS[kind], self._settings)
         self._check_issuer(kind)
         order = token_requests.parse(kind, request.json_object())
         mesh = order.claims.mesh if isinstance(order.claims, DataplaneClaims) else ""
@@ -135,8 +160,13 @@ class Application:
         return text_answer(issue(order.claims, key, now=self._now(), valid_for_s=order.valid_for_s))
 
     def _check_issuer(self, kind: str) -> None:
-        enabled = {"dataplane": self._settings.dp_token_issuer, "zone": self._settings.zone_token_issuer}
-        if not enabled.get(kind, True):
+        settings = self._settings
+        enabled = {
+            "dataplane": settings.dp_token_issuer,
+            "zone": settings.zone_token_issuer,
+            "user": settings.user_token_issuer and settings.api_authn_type == "tokens",
+        }
+        if not enabled[kind]:
             raise problem.not_found(
                 problem.ISSUE_TOKEN,
                 f"this control plane does not issue {kind} tokens; sign them offline (--signing-key-path)",

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kumacp.api.problem import BAD_REQUEST, Problem
+from kumacp.api.problem import BAD_REQUEST, UNSUPPORTED_MEDIA_TYPE, Problem
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 
 JSON_TYPE = "application/json"
 PROBLEM_TYPE = "application/problem+json"
 TEXT_TYPE = "text/plain"
+_MAYBE_JSON = frozenset({"", JSON_TYPE, "application/octet-stream"})
+_SHOWN_CHARS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP request. `segments` are the path's parts, decoded one by one; `headers` have lower-case names;
     `origin` is scheme, host and port as the client wrote them, for absolute links; `peer` is the address at
-    the other end of the connection, "" when it is not known."""
+    the other end of the connection, "" when it is not known; `certified` tells that it showed a client
+    certificate that is trusted; `base` is what the paths of the API are below."""
 
     method: str
     segments: tuple[str, ...]
@@ -29,21 +33,46 @@ class Request:
     body: bytes = field(default=b"", repr=False)
     peer: str = ""
     origin: str = "http://localhost"
+    certified: bool = False
+    base: str = ""
 
     @property
     def path(self) -> str:
         return "/" + "/".join(self.segments)
 
+    @property
+    def url(self) -> str:
+        """The whole address without the query, as the client would write it."""
+        return self.origin + self.base + self.path
+
+    @property
+    def scheme(self) -> str:
+        return self.origin.partition(":")[0]
+
     def json_object(self) -> dict[str, Any]:
-        """The body as a JSON object; raises Problem 400."""
+        """The body as a JSON object; raises Problem 400, and 415 when it says that it is something else."""
+        self._require_json()
         try:
-            value = json.loads(self.body, parse_constant=_refuse_constant)
+            value = json.loads(self.body, parse_constant=_refuse_constant, object_pairs_hook=_object)
+        except _Refused as error:
+            raise Problem(400, BAD_REQUEST, f"the body is not valid JSON: {error}") from None
         except (ValueError, RecursionError) as error:
             reason = error if isinstance(error, json.JSONDecodeError) else "not a JSON text in UTF-8"
             raise Problem(400, BAD_REQUEST, f"the body is not valid JSON: {reason}") from None
         if not isinstance(value, dict):
             raise Problem(400, BAD_REQUEST, "the body must be a JSON object")
         return value
+
+    def _require_json(self) -> None:
+        """A body that does not say what it is is taken for JSON. What a page of another site can send without
+        asking, a form or plain text, is none."""
+        given = self.headers.get("content-type", "")
+        media_type = given.partition(";")[0].strip().lower()
+        if media_type not in _MAYBE_JSON and not media_type.endswith("+json"):
+            shown = media_type if len(media_type) <= _SHOWN_CHARS else media_type[:_SHOWN_CHARS] + "..."
+            raise Problem(
+                415, UNSUPPORTED_MEDIA_TYPE, f"the body is of type {shown!a}; send JSON as {JSON_TYPE}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +85,8 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def json_answer(document: Any, status: int = 200) -> Answer:
-    return Answer(status, _encode(document))
+def json_answer(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    return Answer(status, _encode(document), headers=headers or {})
 
 
 def text_answer(text: str) -> Answer:
@@ -72,5 +101,19 @@ def _encode(document: Any) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+class _Refused(ValueError):
+    """JSON by its grammar, but not by its meaning."""
+
+
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(name)
+    raise _Refused(f"{name} is no number of JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key that is written twice, nobody knows which value was meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        key = max(counts, key=counts.__getitem__)
+        raise _Refused(f"the key {key[:_SHOWN_CHARS]!a} is written twice in one object")
+    return found

@@ -20,7 +20,7 @@ from kumacp.insights import (
 from kumacp.store.api import NotFound, Store
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.registry import TYPES
-from kumamesh.resources.rest import to_rest
+from kumamesh.resources.rest import to_shown
 
 Document = dict[str, Any]
 
@@ -53,9 +53,8 @@ class InsightEndpoints:
         def show(resource: Resource) -> Document:
             return overview(resource, by_key.get((resource.mesh, resource.name)))
 
-        url = request.origin + request.path
         page = parse_page(request.query)
-        return json_answer(page_document(resources, page, show, url=url, query=request.query))
+        return json_answer(page_document(resources, page, show, url=request.url, query=request.query))
 
     async def _overview(self, route: Route) -> Document:
         key = key_of(route)
@@ -81,7 +80,7 @@ class InsightEndpoints:
         await require_mesh(self._store, mesh)
         proxies = await self._proxies(mesh)
         if route.name == service_insight_name(mesh):
-            return to_rest(Resource(key_of(route), service_insight(*proxies)))
+            return to_shown(Resource(key_of(route), service_insight(*proxies)))
         return self._named(service_insights(mesh, *proxies), route.name)
 
     async def _meshes(self, name: str = "") -> list[Document]:
@@ -93,27 +92,27 @@ class InsightEndpoints:
                 for resource in await self._store.list(type_.name, name or None):
                     counts[resource.mesh][type_.name] += 1
         return [
-            to_rest(
+            to_shown(
                 Resource(
                     ResourceKey("MeshInsight", "", mesh),
-                    mesh_insight(*await self._proxies(mesh), counts[mesh]),
+                    mesh_insight(*await self._proxies(mesh), counts=counts[mesh]),
                 )
             )
             for mesh in meshes
         ]
 
-    async def _proxies(self, mesh: str) -> tuple[list[Resource], list[Resource]]:
-        """Dataplanes of the mesh, and their insights."""
+    async def _proxies(self, mesh: str) -> tuple[list[Resource], list[Resource], list[Resource]]:
+        """Dataplanes of the mesh, their insights, and the services outside of it."""
         dataplanes = await self._store.list("Dataplane", mesh)
-        return dataplanes, await self._store.list("DataplaneInsight", mesh)
+        insights = await self._store.list("DataplaneInsight", mesh)
+        return dataplanes, insights, await self._store.list("ExternalService", mesh)
 
     @staticmethod
     def _page(items: list[Document], request: Request) -> Answer:
         filters = parse_filters(request.query, dataplanes=False)
         kept = [item for item in items if filters.name in item["name"]]
-        url = request.origin + request.path
         return json_answer(
-            page_document(kept, parse_page(request.query), lambda item: item, url=url, query=request.query)
+            page_document(kept, parse_page(request.query), lambda item: item, url=request.url, query=request.query)
         )
 
     @staticmethod

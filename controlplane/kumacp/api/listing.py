@@ -86,12 +86,10 @@ def parse_filters(query: Query, *, dataplanes: bool) -> Filters:
             name = value
         elif key.startswith(_LABEL_FILTER) and key.endswith("]"):
             labels.append((key[len(_LABEL_FILTER) : -1], value))
-        elif key.startswith("filter["):
-            raise Problem(400, LIST, f"Unknown filter {key}. Use filter[labels.<key>]")
         elif key == "tag" and dataplanes:
             tags.append(_tag(value))
-        elif key == "gateway" and dataplanes:
-            gateway = value
+        elif key == "gateway" and value and dataplanes:
+            gateway = value.lower()
             if gateway not in _GATEWAY_KINDS:
                 raise Problem(400, LIST, f"Invalid gateway filter. Use one of {', '.join(_GATEWAY_KINDS)}")
     return Filters(name, tuple(labels), tuple(tags), gateway)

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from kumacp.api import problem
+from kumacp.api.auth import User
 from kumacp.api.exchange import Answer, Request, json_answer
 from kumacp.api.listing import page_document, parse_filters, parse_page
 from kumacp.api.problem import Problem
 from kumacp.api.routes import Route
 from kumacp.store.api import Conflict, NotFound, Store
-from kumamesh.resource import InvalidResource, Resource, ResourceKey
+from kumamesh.resource import InvalidResource, Resource, ResourceKey, Violation
 from kumamesh.resources.registry import ResourceType
-from kumamesh.resources.rest import from_rest, to_rest
+from kumamesh.resources.rest import from_rest, to_kubernetes, to_shown
 
+_log = logging.getLogger(__name__)
+
+_MAX_CONDITION_CHARS = 1024
+_VERSION = re.compile(r'"[1-9][0-9]{0,17}"')
 LIGHT_BODY_BYTES = 64 * 1024
 """Read in a few milliseconds; larger resources take up to seconds, in which others must be served."""
 
-Aside = Callable[[Callable[[], Resource]], Awaitable[Resource]]
-"""Calls a function outside the event loop."""
+T = TypeVar("T")
+
+
+class Aside(Protocol):
+    """Calls a function outside the event loop."""
+
+    def __call__(self, function: Callable[[], T]) -> Awaitable[T]: ...
 
 
 class PutOutcome(Protocol):
     """A finished write."""
+
+    @property
+    def resource(self) -> Resource: ...
 
     @property
     def created(self) -> bool: ...
@@ -39,8 +55,8 @@ class Manager(Protocol):
     async def put(self, resource: Resource) -> PutOutcome:
         """Raises InvalidResource, Conflict, NotFound."""
 
-    async def delete(self, key: ResourceKey) -> None:
-        """Raises InvalidResource, NotFound."""
+    async def delete(self, key: ResourceKey, *, version: int = 0) -> None:
+        """Raises InvalidResource, Conflict, NotFound."""
 
 
 class ResourceEndpoints:
@@ -54,42 +70,63 @@ class ResourceEndpoints:
     async def list(self, route: Route, request: Request) -> Answer:
         resources = await list_filtered(self._store, route, request)
         page = parse_page(request.query)
-        url = request.origin + request.path
-        return json_answer(page_document(resources, page, to_rest, url=url, query=request.query))
+        return json_answer(
+            page_document(resources, page, to_shown, url=request.url, query=request.query)
+        )
 
-    async def get(self, route: Route) -> Answer:
+    async def get(self, route: Route, request: Request) -> Answer:
         try:
-            return json_answer(to_rest(await self._store.get(key_of(route))))
+            return item_answer(await self._store.get(key_of(route)), request)
         except NotFound:
             raise problem.not_found(problem.RETRIEVE) from None
 
-    async def put(self, route: Route, request: Request) -> Answer:
+    async def put(self, route: Route, request: Request, user: User) -> Answer:
         key = key_of(route)
-        body = request.json_object()
+        version = await self._wanted_version(key, request)
+        body = await self._read(request, request.json_object)
         title = await self._put_title(body, key)
         try:
-            read = partial(from_rest, body, key=key)
-            resource = read() if len(request.body) <= LIGHT_BODY_BYTES else await self._aside(read)
-            result = await self._manager.put(resource)
+            resource = await self._read(request, partial(from_rest, body, key=key))
+            result = await self._manager.put(replace(resource, version=version))
         except InvalidResource as error:
             raise problem.invalid(title, error.violations) from None
         except Conflict as error:
             raise Problem(409, problem.CONFLICT, str(error)) from None
         except NotFound as error:
+            if version:
+                raise Problem(409, problem.CONFLICT, f"{error}; it was deleted") from None
             raise problem.not_found(title, str(error)) from None
+        _tell("a resource was created" if result.created else "a resource was updated", key, user)
         document = {"warnings": list(result.warnings)} if result.warnings else {}
-        return json_answer(document, 201 if result.created else 200)
+        return json_answer(document, 201 if result.created else 200, _etag(result.resource))
 
-    async def delete(self, route: Route) -> Answer:
+    async def delete(self, route: Route, request: Request, user: User) -> Answer:
+        key = key_of(route)
         try:
-            await self._manager.delete(key_of(route))
+            await self._manager.delete(key, version=await self._wanted_version(key, request))
         except NotFound:
             raise problem.not_found(problem.DELETE) from None
         except InvalidResource as error:
             raise problem.invalid(problem.DELETE, error.violations) from None
         except Conflict as error:
             raise Problem(409, problem.CONFLICT, str(error)) from None
+        _tell("a resource was deleted", key, user)
         return json_answer({})
+
+    async def _wanted_version(self, key: ResourceKey, request: Request) -> int:
+        """The version that the request is about, 0 for any."""
+        condition = request.headers.get("if-match")
+        if condition is None:
+            return 0
+        versions = parse_if_match(condition)
+        try:
+            present = (await self._store.get(key)).version
+        except NotFound as error:
+            raise Problem(409, problem.CONFLICT, f"{error}; without If-Match it would be created") from None
+        return present if versions is None or present in versions else min(versions)
+
+    async def _read(self, request: Request, read: Callable[[], T]) -> T:
+        return read() if len(request.body) <= LIGHT_BODY_BYTES else await self._aside(read)
 
     async def _put_title(self, body: Mapping[str, Any], key: ResourceKey) -> str:
         """What the request is about to do, in the words of errors."""
@@ -101,6 +138,44 @@ class ResourceEndpoints:
         except NotFound:
             return problem.CREATE
         return problem.UPDATE
+
+
+def item_answer(resource: Resource, request: Request) -> Answer:
+    """One resource in the shape that is asked for; raises Problem 400."""
+    query = dict(request.query)
+    wanted = query.get("format", "")
+    if wanted in ("", "universal"):
+        document = to_shown(resource)
+    elif wanted in ("kubernetes", "k8s"):
+        document = to_kubernetes(resource, query.get("namespace", ""))
+    else:
+        text = "must be one of: universal, kubernetes, k8s"
+        raise problem.invalid(problem.FORMAT, [Violation("format", text)])
+    return json_answer(document, headers=_etag(resource))
+
+
+def parse_if_match(condition: str) -> frozenset[int] | None:
+    """The versions that an `If-Match` header names, None for `*`; raises Problem 400."""
+    if condition.strip() == "*":
+        return None
+    tags = [tag.strip() for tag in condition.split(",")]
+    if len(condition) > _MAX_CONDITION_CHARS or not all(_VERSION.fullmatch(tag) for tag in tags):
+        raise Problem(
+            400,
+            problem.BAD_REQUEST,
+            'If-Match must be * or the ETag of a resource, as GET gives it: a version in quotes, such as "3"',
+        )
+    return frozenset(int(tag.strip('"')) for tag in tags)
+
+
+def _etag(resource: Resource) -> Mapping[str, str]:
+    return {"ETag": f'"{resource.version}"'}
+
+
+def _tell(event: str, key: ResourceKey, user: User) -> None:
+    """One line for each write, without what was written: a secret may be in it."""
+    place = {"mesh": key.mesh} if key.mesh else {}
+    _log.info("%s", event, extra={"type": key.type, **place, "resource": key.name, "user": user.printable})
 
 
 def type_of(route: Route) -> ResourceType:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 from kumacp.api.aspects import aspect_of
+from kumacp.api.parameters import DATAPLANES, FORMAT, LABELS, NAME, PAGE, SERVICE_TYPE, Parameter, of_aspect
 from kumamesh.names import DEFAULT_MESH
 from kumamesh.resources.registry import TYPES, ResourceType, by_path
 from kumamesh.settings import suggestion
 
 _MESHES = "meshes"
+_KRI = "_kri"
 _OVERVIEW = "_overview"
 _LEGACY_OVERVIEW = "+insights"
 _LEGACY_EGRESS_OVERVIEW = "zoneegressoverviews"
@@ -23,6 +25,14 @@ class Kind(Enum):
     INDEX = "index"
     CONFIG = "config"
     WHO_AM_I = "who-am-i"
+    OPENAPI = "openapi"
+    POLICIES = "policies"
+    RESOURCES = "resources"
+    VERSIONS = "versions"
+    GLOBAL_INSIGHT = "global insight"
+    GLOBAL_INSIGHTS = "global insights"
+    ZONE_STATUS = "zone status"
+    KRI = "kri"
     TOKEN = "token"  # noqa: S105
     LIST = "list"
     ITEM = "item"
@@ -38,7 +48,7 @@ class Kind(Enum):
 @dataclass(frozen=True, slots=True)
 class Route:
     """A path understood. `mesh` is None for lists over all meshes, "" for types of global scope; `name` is
-    that of the resource, or the kind of a token; `aspect` is what is asked of the resource."""
+    that of the resource, the kind of a token, or an identifier; `aspect` is what is asked of the resource."""
 
     kind: Kind
     type: ResourceType | None = None
@@ -55,16 +65,38 @@ class Route:
             return ("GET", "HEAD", "PUT", "DELETE")
         return ("GET", "HEAD")
 
+    def parameters(self, method: str) -> tuple[Parameter, ...]:
+        """Query parameters that the path takes."""
+        if self.kind in (Kind.LIST, Kind.OVERVIEWS):
+            of_proxies = DATAPLANES if self.type is not None and self.type.name == "Dataplane" else ()
+            return (*PAGE, NAME, LABELS, *of_proxies)
+        if self.kind is Kind.SERVICE_INSIGHTS:
+            return (*PAGE, NAME, SERVICE_TYPE)
+        if self.kind is Kind.MESH_INSIGHTS:
+            return (*PAGE, NAME)
+        if self.kind is Kind.KRI or (self.kind is Kind.ITEM and method in ("GET", "HEAD")):
+            return FORMAT
+        return of_aspect(self.aspect)
+
 
 _FIXED = {
     (): Route(Kind.INDEX),
     ("config",): Route(Kind.CONFIG),
     ("who-am-i",): Route(Kind.WHO_AM_I),
+    ("openapi.json",): Route(Kind.OPENAPI),
+    ("policies",): Route(Kind.POLICIES),
+    ("_resources",): Route(Kind.RESOURCES),
+    ("versions",): Route(Kind.VERSIONS),
+    ("global-insight",): Route(Kind.GLOBAL_INSIGHT),
+    ("global-insights",): Route(Kind.GLOBAL_INSIGHTS),
+    ("status", "zones"): Route(Kind.ZONE_STATUS),
     ("tokens",): Route(Kind.TOKEN, name="dataplane"),
     ("tokens", "dataplane"): Route(Kind.TOKEN, name="dataplane"),
     ("tokens", "zone"): Route(Kind.TOKEN, name="zone"),
     ("tokens", "user"): Route(Kind.TOKEN, name="user"),
 }
+FIXED_PATHS = tuple(_FIXED)
+"""Segments of the paths that have no variable part."""
 _COMPUTED = {
     "ServiceInsight": (Kind.SERVICE_INSIGHTS, Kind.SERVICE_INSIGHT),
     "MeshInsight": (Kind.MESH_INSIGHTS, Kind.MESH_INSIGHT),
@@ -83,6 +115,10 @@ def match(segments: Sequence[str]) -> Route | None:
     parts = tuple(segments)
     if parts in _FIXED:
         return _FIXED[parts]
+    if not all(parts):
+        return None
+    if parts[0] == _KRI:
+        return Route(Kind.KRI, name=parts[1]) if len(parts) == 2 else None
     if parts[0] == _MESHES and len(parts) > 2:
         return _collection(parts[2], parts[3:], parts[1])
     return _collection(parts[0], parts[1:], None)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -22,13 +24,15 @@ from kumacp.http_server import BodyRefused, HttpServer, read_body
 from kumacp.listen_server import listen
 from kumacp.settings import CpSettings
 from kumacp.store.api import Store
-from kumacp.tls_context_disk import CertificateContext
-from kumamesh.errors import UserError
-from kumamesh.resource import Resource
+from kumacp.tls_context_disk import CertificateContext, ClientCertificates
+from kumamesh.errors import EXIT_USAGE, UserError
 
 BODY_TIMEOUT_S = 30.0
 IDLE_TIMEOUT_S = 120.0
 SHUTDOWN_TIMEOUT_S = 2.0
+_BASE_SEGMENT = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*")
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +53,7 @@ class ApiServer:
     ) -> None:
         self._settings = settings
         self._certificate = certificate
+        self._base = base_segments(settings.api_base_path)
         self._heavy = asyncio.Lock()
         self._application = Application(
             settings, store, manager, key_rings, facts, now=now, aside=self._aside
@@ -87,7 +92,7 @@ class ApiServer:
                 listeners.append((self._bind("HTTP"), None))
                 self.http_port = listeners[-1][0].getsockname()[1]
             if self._settings.api_https_enabled and self._certificate is not None:
-                context = CertificateContext(*self._certificate).lasting()
+                context = CertificateContext(*self._certificate, _clients(self._settings)).lasting()
                 listeners.append((self._bind("HTTPS"), context))
                 self.https_port = listeners[-1][0].getsockname()[1]
         except UserError:
@@ -106,39 +111,70 @@ class ApiServer:
             interface_variable=f"KUMA_API_SERVER_{scheme}_INTERFACE",
         )
 
-    async def _aside(self, function: Callable[[], Resource]) -> Resource:
+    async def _aside(self, function: Callable[[], T]) -> T:
         """One at a time: the threads are there for the certificates of proxies, too."""
         async with self._heavy:
             return await asyncio.to_thread(function)
 
     async def _serve(self, raw: web.BaseRequest) -> web.StreamResponse:
         try:
-            answer = await self._application.handle(await _read(raw))
+            answer = await self._application.handle(await _read(raw, self._base))
         except Problem as error:
             answer = problem_answer(error)
         except ConnectionError:
             raise
         except Exception:  # noqa: BLE001 - the driver: one bad request must not take the server down
-            _log.exception("a request failed", extra={"method": raw.method, "path": raw.path})
+            _log.exception("a request failed", extra={"method": raw.method, "path": raw.rel_url.raw_path})
             answer = problem_answer(Problem(500, problem.INTERNAL, "the control plane's log has the reason"))
         return _response(answer)
 
 
-async def _read(raw: web.BaseRequest) -> Request:
+def base_segments(path: str) -> tuple[str, ...]:
+    """The base path as segments; raises UserError."""
+    segments = tuple(path.strip("/").split("/")) if path.strip("/") else ()
+    if not all(_BASE_SEGMENT.fullmatch(segment) for segment in segments):
+        raise UserError(
+            f"KUMA_API_SERVER_BASE_PATH: {path!r} is no path; write it as /kuma or /mesh/api",
+            exit_code=EXIT_USAGE,
+        )
+    return segments
+
+
+def _clients(settings: CpSettings) -> ClientCertificates | None:
+    """Raises UserError when certificates are required and none is trusted."""
+    required = settings.api_https_require_client_cert
+    if settings.api_client_certs_dir is not None:
+        return ClientCertificates(settings.api_client_certs_dir, required)
+    if required:
+        raise UserError(
+            "KUMA_API_SERVER_HTTPS_REQUIRE_CLIENT_CERT needs KUMA_API_SERVER_AUTH_CLIENT_CERTS_DIR: the folder"
+            " with the certificates to trust",
+            exit_code=EXIT_USAGE,
+        )
+    return None
+
+
+async def _read(raw: web.BaseRequest, base: tuple[str, ...]) -> Request:
     """The request with its body; raises Problem."""
     try:
         body = await read_body(raw, limit=MAX_BODY_BYTES, timeout_s=BODY_TIMEOUT_S)
     except BodyRefused as error:
         raise problem.body_refused(error.status, str(error)) from None
     path = raw.rel_url.raw_path.strip("/")
+    segments = tuple(unquote(part) for part in path.split("/")) if path else ()
+    if segments[: len(base)] != base:
+        raise problem.not_found("Not Found", f"this API is below /{'/'.join(base)}")
+    transport = raw.transport
     return Request(
         method=raw.method,
-        segments=tuple(unquote(part) for part in path.split("/")) if path else (),
+        segments=segments[len(base) :],
         query=tuple(raw.rel_url.query.items()),
         headers={name.lower(): value for name, value in raw.headers.items()},
         body=body,
         peer=raw.remote or "",
         origin=f"{raw.scheme}://{raw.host}",
+        certified=bool(transport is not None and transport.get_extra_info("peercert")),
+        base="".join(f"/{segment}" for segment in base),
     )
 
 

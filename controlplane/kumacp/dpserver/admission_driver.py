@@ -7,21 +7,21 @@ import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from kumacp.dpserver.auth import AuthModes, Credential, authenticate, fault, prove
+from kumacp.dpserver.auth import AuthModes
 from kumacp.dpserver.clock import Clock
 from kumacp.dpserver.feed_driver import FeedDriver
+from kumacp.dpserver.gate_driver import Gate
 from kumacp.dpserver.identity_driver import IdentityDriver
 from kumacp.dpserver.insight_driver import InsightDriver
 from kumacp.dpserver.lifecycle import Ending
-from kumacp.dpserver.node import ProxyNode, parse_node
+from kumacp.dpserver.node import ProxyNode, ProxyType, parse_node
 from kumacp.dpserver.refusal import Refused, Status
 from kumacp.dpserver.registration_driver import Registrar, carried_resource
 from kumacp.dpserver.stats import DpServerStats
 from kumacp.dpserver.stream_driver import ProxyStream
-from kumacp.dpserver.timer_driver import Timer
-from kumacp.dpserver.token_watch import TokenWatch
 from kumacp.dpserver.wire import IncomingRequest
 from kumacp.identity.admin_ca import ADMIN_CA_SECRET, admin_tls, from_secret_data
 from kumacp.identity.signing_keys import GLOBAL_SECRET
@@ -49,6 +49,7 @@ class Admission:
         zone: str,
         control_plane_id: str,
         nack_backoff_s: float,
+        discovers_health: bool,
         clock: Clock,
         stats: DpServerStats,
     ) -> None:
@@ -57,19 +58,17 @@ class Admission:
         self._registrar = registrar
         self._identities = identities
         self._insights = insights
-        self._modes = modes
-        self._zone = zone
+        self._gate = Gate(feed, modes, zone=zone, clock=clock, expel=self._expel)
         self._control_plane_id = control_plane_id
         self._nack_backoff_s = nack_backoff_s
+        self._discovers_health = discovers_health
         self._clock = clock
         self._stats = stats
         self._streams: dict[ResourceKey, ProxyStream] = {}
-        self._tokens: TokenWatch[ResourceKey] = TokenWatch()
-        self._expiry = Timer(self._tokens.next_at, self._end_expired, clock.wall)
         self._closing: Refused | None = None
 
     async def run(self) -> None:
-        await self._expiry.run()
+        await self._gate.run()
 
     def stream(self, proxy: ResourceKey) -> ProxyStream | None:
         return self._streams.get(proxy)
@@ -83,8 +82,7 @@ class Admission:
 
     def review_tokens(self) -> None:
         """Keys or revocations changed."""
-        for proxy, reason in self._tokens.review(self._feed.keys, self._clock.wall()):
-            self._reject(proxy, reason)
+        self._gate.review()
 
     def end_all(self, refusal: Refused) -> None:
         """This control plane stops: no stream goes on, none begins, nothing is deregistered."""
@@ -96,12 +94,11 @@ class Admission:
         """One stream from its first request to its end; raises Refused when it cannot begin."""
         node = parse_node(incoming.node_id, incoming.metadata)
         keys = self._feed.keys
-        if self._modes.required(node.proxy_type):
-            # Before strangers can have a resource parsed, or ask which ones there are.
-            prove(node, tokens, keys, now=self._clock.wall())
+        # Before strangers can have a resource parsed, or ask which ones there are.
+        self._gate.prove(node, tokens)
         carried = carried_resource(node)
         resource = carried or await self._registrar.stored(node)
-        credential = self._authenticate(node, resource, tokens)
+        credential = self._gate.authenticate(node, resource, tokens)
         if carried is not None and credential is not None:
             await self._registrar.check_override(node, credential)
         # An Envoy that knows nothing has just started; one that comes back goes on serving.
@@ -109,16 +106,17 @@ class Admission:
         stream = self._open(node)
         try:
             if self._feed.keys is not keys:  # changed before the token was watched
-                credential = self._authenticate(node, resource, tokens)
-            if credential is not None:
-                self._tokens.add(node.key, credential)
-                self._expiry.changed()
+                credential = self._gate.authenticate(node, resource, tokens)
+            self._gate.watch(node.key, credential)
             if starting:
                 self.deliver(self._hub.set_warming(node.key, True))
             if carried is not None:
-                resource = await self._registrar.register(node, carried)
+                resource = await self._registrar.register(node, carried, starting=starting)
                 stream.raise_if_ended()
-            self._insights.open(stream, credential.token if credential else "")
+            elif starting and self._discovers_health and node.proxy_type is ProxyType.DATAPLANE:
+                await self._registrar.restart(node)
+            token = credential.token if credential else ""
+            self._insights.open(stream, token, mtls=self._feed.has_mtls(node.key.mesh))
             session = await self._plan(stream, resource)
             log.info("connected", extra={"proxy": node.id})
             await stream.serve(context, session, incoming.request)
@@ -126,13 +124,6 @@ class Admission:
             if starting and stream.session is None:  # turned away: what is stored has another proxy, or none
                 self.deliver(self._hub.set_warming(node.key, False))
             self._close(stream)
-
-    def _authenticate(self, node: ProxyNode, resource: Resource, tokens: Sequence[str]) -> Credential | None:
-        """None for a proxy that needs no token; raises Refused."""
-        if not self._modes.required(node.proxy_type):
-            return None
-        now = self._clock.wall()
-        return authenticate(node, tokens, self._feed.keys, resource, zone=self._zone, now=now)
 
     def _open(self, node: ProxyNode) -> ProxyStream:
         if self._closing is not None:
@@ -147,6 +138,7 @@ class Admission:
             stats=self._stats,
             on_first_ack=lambda: self._insights.flush(subscription_id),
             on_open=lambda: self.deliver(self._hub.set_warming(node.key, False)),
+            on_certificate=partial(self._insights.certificate_accepted, subscription_id),
         )
         self._streams[node.key] = stream
         self._stats.streams_active += 1
@@ -182,15 +174,10 @@ class Admission:
         addresses = tuple(filter(None, {spec.networking.address, spec.networking.advertised_address}))
         return await asyncio.to_thread(admin_tls, authority, addresses, now=self._clock.utc())
 
-    async def _end_expired(self) -> None:
-        for proxy, reason in self._tokens.expired(self._clock.wall()):
-            self._reject(proxy, reason)
-
-    def _reject(self, proxy: ResourceKey, reason: str) -> None:
+    def _expel(self, proxy: ResourceKey, refusal: Refused) -> None:
         """The token of a connected proxy holds no longer: it goes at once, whether it reads that or not. One
         that is on its way in notices by itself."""
         stream = self._streams[proxy]
-        refusal = Refused(Status.UNAUTHENTICATED, f"authentication failed: {reason}", fault=fault(reason))
         stream.end(refusal, Ending.REJECTED)
         if stream.session is not None:
             self._close(stream)
@@ -202,7 +189,7 @@ class Admission:
             return
         del self._streams[proxy]
         self._stats.streams_active -= 1
-        self._tokens.remove(proxy)
+        self._gate.forget(proxy)
         self._identities.forget(proxy)
         self._hub.disconnect(proxy)
         self._insights.close(stream.subscription_id)

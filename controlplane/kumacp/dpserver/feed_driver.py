@@ -12,6 +12,7 @@ from kumacp.identity.signing_keys import GLOBAL_SECRET, SECRET, KeyRing
 from kumacp.store.api import Change, Feed, FeedOverrun, Operation, Store
 from kumacp.xds.hub import Hub, Touched
 from kumamesh.resource import Resource, ResourceKey
+from kumamesh.resources.mesh import Mesh
 from kumamesh.resources.registry import TYPES
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class FeedDriver:
         self._open = ExitStack()
         self._feed: Feed | None = None
         self.secrets: dict[ResourceKey, Resource] = {}
-        self.mtls_backends: dict[str, tuple[str, ...]] = {}
+        self._meshes: dict[str, Mesh] = {}
         self.keys = key_ring(())
 
     async def load(self) -> Sequence[Resource]:
@@ -82,6 +83,15 @@ class FeedDriver:
         resource = self.secrets.get(ResourceKey(type_, mesh, name))
         return resource.spec.data if resource else None
 
+    def has_mtls(self, mesh: str) -> bool:
+        spec = self._meshes.get(mesh)
+        return spec is not None and spec.enabled_backend is not None
+
+    def mtls_backends(self, mesh: str) -> tuple[str, ...]:
+        """Names of all its backends, also of those that are not enabled."""
+        spec = self._meshes.get(mesh)
+        return tuple(item.name for item in spec.mtls.backends) if spec and spec.mtls else ()
+
     async def _list(self) -> list[Resource]:
         return [resource for type_ in TYPES for resource in await self._store.list(type_)]
 
@@ -120,12 +130,11 @@ class FeedDriver:
             self._known.pop(key, None)
             self.secrets.pop(key, None)
             if key.type == "Mesh":
-                self.mtls_backends.pop(key.name, None)
+                self._meshes.pop(key.name, None)
             return
         self._known[key] = _edition(resource)
         if key.type == "Mesh":
-            mtls = resource.spec.mtls
-            self.mtls_backends[key.name] = tuple(item.name for item in mtls.backends) if mtls else ()
+            self._meshes[key.name] = resource.spec
         if key.type in (SECRET, GLOBAL_SECRET):
             self.secrets[key] = resource
 

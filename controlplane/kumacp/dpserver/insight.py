@@ -38,7 +38,7 @@ NO_TRAFFIC = (0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The workload certificate that a proxy was given last."""
+    """The workload certificate that a proxy accepted last."""
 
     issued_at: datetime
     expires: datetime
@@ -48,7 +48,9 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One stream at one moment. `traffic` is (sent, acknowledged, rejected) by type URL."""
+    """One stream at one moment. `traffic` is (sent, acknowledged, rejected) by type URL. Until the stream has
+    a certificate, `inherits_mtls` says whether what an earlier one wrote of mTLS still holds: not when mTLS
+    was off in between."""
 
     subscription_id: str
     control_plane_id: str
@@ -57,6 +59,7 @@ class Observation:
     metadata: Mapping[str, Any] = field(repr=False)
     traffic: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     certificate: Certificate | None = None
+    inherits_mtls: bool = True
     disconnect_time: datetime | None = None
 
 
@@ -87,6 +90,7 @@ def updated(previous: ProxyInsight | None, proxy_type: str, seen: Observation, n
     common: dict[str, Any] = {"subscriptions": subscriptions, "metadata": seen.metadata}
     if proxy_type == "Dataplane":
         known = previous.m_tls if isinstance(previous, DataplaneInsight) else None
+        known = known if seen.inherits_mtls or seen.certificate else None
         return DataplaneInsight(**common, m_tls=_mtls(known, seen.certificate))
     return _SPECS[proxy_type](**common)
 
@@ -101,6 +105,11 @@ def all_ended(insight: ProxyInsight, now: datetime) -> ProxyInsight:
     """The insight of a proxy whose streams are all over."""
     subscriptions = tuple(ended(item, now) for item in insight.subscriptions)
     return insight.model_copy(update={"subscriptions": subscriptions})
+
+
+def without_mtls(insight: DataplaneInsight) -> DataplaneInsight:
+    """The insight of a proxy in a mesh whose mTLS was switched off."""
+    return insight.model_copy(update={"m_tls": None})
 
 
 def proxy_version(metadata: Mapping[str, Any]) -> Version:

@@ -15,6 +15,7 @@ from kumacp.dpserver.insight import (
     proxy_version,
     traffic,
     updated,
+    without_mtls,
 )
 from kumacp.dpserver.node import presentable
 from kumacp.dpserver.stats import DpServerStats
@@ -51,11 +52,14 @@ class InsightDriver:
         self._stats = stats
         self._books: dict[str, _Book] = {}
         self._urgent: dict[str, None] = {}
+        self._without_mtls: dict[str, None] = {}
         self._wake = asyncio.Event()
+        self._switched_off = asyncio.Event()
         self._all_closed = asyncio.Event()
 
-    def open(self, stream: ProxyStream, token: str) -> None:
-        """A stream began; its insight is written at once. The token is kept out of the metadata."""
+    def open(self, stream: ProxyStream, token: str, *, mtls: bool) -> None:
+        """A stream began; its insight is written at once. The token is kept out of the metadata; `mtls` says
+        whether the mesh has it."""
         metadata = presentable(stream.node.metadata, token)
         seen = Observation(
             subscription_id=stream.subscription_id,
@@ -63,6 +67,7 @@ class InsightDriver:
             connect_time=self._clock.utc(),
             version=proxy_version(metadata),
             metadata=metadata,
+            inherits_mtls=mtls,
         )
         self._books[stream.subscription_id] = _Book(stream, seen)
         self._all_closed.clear()
@@ -81,11 +86,21 @@ class InsightDriver:
             book.written = None
             self.flush(subscription_id)
 
-    def certificate_issued(self, subscription_id: str, certificate: Certificate) -> None:
+    def certificate_accepted(self, subscription_id: str, certificate: Certificate) -> None:
         book = self._books.get(subscription_id)
         if book is not None:
             book.seen = replace(book.seen, certificate=certificate)
             self.flush(subscription_id)
+
+    def mtls_switched_off(self, mesh: str) -> None:
+        """No proxy of the mesh has a certificate any more, connected or not."""
+        for subscription_id, book in self._books.items():
+            if book.stream.node.key.mesh == mesh:
+                book.stream.expect_certificate(None)
+                book.seen = replace(book.seen, certificate=None, inherits_mtls=False)
+                self.flush(subscription_id)
+        self._without_mtls[mesh] = None
+        self._switched_off.set()
 
     def close(self, subscription_id: str) -> None:
         """The stream is over."""
@@ -103,14 +118,12 @@ class InsightDriver:
         """Close what a control plane that is no more left open in the insight of a proxy."""
         stored = await self._find(insight_key(proxy))
         if stored is not None and stored.spec.online:
-            try:
-                await self._store.update(replace(stored, spec=all_ended(stored.spec, self._clock.utc())))
-            except (Conflict, NotFound):
-                return  # somebody knows better
+            await self._replace(replace(stored, spec=all_ended(stored.spec, self._clock.utc())))
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tick())
+            group.create_task(self._withdraw())
             for _ in range(_WRITERS):
                 group.create_task(self._write_urgent())
 
@@ -120,6 +133,18 @@ class InsightDriver:
             for subscription_id, book in self._books.items():
                 if _observe(book) != book.written:
                     self.flush(subscription_id)
+
+    async def _withdraw(self) -> None:
+        """Take mTLS out of the insights of proxies that are not connected."""
+        while True:
+            await self._switched_off.wait()
+            self._switched_off.clear()
+            while self._without_mtls:
+                mesh, _ = self._without_mtls.popitem()
+                connected = {insight_key(book.stream.node.key) for book in self._books.values()}
+                for stored in await self._store.list("DataplaneInsight", mesh):
+                    if stored.spec.m_tls is not None and stored.key not in connected:
+                        await self._replace(replace(stored, spec=without_mtls(stored.spec)))
 
     async def _write_urgent(self) -> None:
         while True:
@@ -174,6 +199,14 @@ class InsightDriver:
         self._urgent.pop(book.stream.subscription_id, None)
         if not self._books:
             self._all_closed.set()
+
+    async def _replace(self, insight: Resource) -> None:
+        try:
+            await self._store.update(insight)
+        except (Conflict, NotFound):
+            return  # somebody knows better
+        except StoreUnavailable as error:
+            log.error("the insight of %s.%s was not written: %s", insight.mesh, insight.name, error)
 
     async def _find(self, key: ResourceKey) -> Resource | None:
         try:

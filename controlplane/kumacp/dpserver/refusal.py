@@ -38,3 +38,11 @@ class Refused(Exception):
 
 def invalid_resource(error: InvalidResource) -> Refused:
     return Refused(Status.INVALID_ARGUMENT, f"the proxy's resource is not valid: {error}")
+
+
+def other_node(authenticated: str, received: str) -> Refused:
+    return Refused(
+        Status.PERMISSION_DENIED,
+        f"authentication failed: stream was authenticated for ID {authenticated}. Received request is for "
+        f"node with ID {received}. Node ID cannot be changed after stream is initialized",
+    )

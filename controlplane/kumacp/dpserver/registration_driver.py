@@ -18,6 +18,7 @@ from kumacp.dpserver.node import PROXY_RESOURCE_TYPES, ProxyNode
 from kumacp.dpserver.refusal import Refused, Status, invalid_resource
 from kumacp.dpserver.stats import DpServerStats
 from kumacp.dpserver.timer_driver import Timer
+from kumacp.manager.inbound_states import as_restarted, as_returned, as_started
 from kumacp.manager.resource_driver import ResourceManager
 from kumacp.store.api import Conflict, NotFound, Store, StoreUnavailable
 from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL
@@ -113,8 +114,10 @@ class Registrar:
         if before is not None:
             authenticate_override(credential, node.proxy_type, before, zone=self._zone)
 
-    async def register(self, node: ProxyNode, resource: Resource) -> Resource:
-        """Store what the proxy brought, and return it as stored; raises Refused."""
+    async def register(self, node: ProxyNode, resource: Resource, *, starting: bool) -> Resource:
+        """Store what the proxy brought, and return it as stored; raises Refused. `starting`: it has not
+        served yet."""
+        states = as_started if starting else as_returned
         async with self._lock(node.key):
             before = await self._find(node.key)
             labels = {key: value for key, value in resource.labels.items() if key != MANAGED_BY_LABEL}
@@ -122,13 +125,20 @@ class Registrar:
                 self._registered.add(node.key)
                 labels[MANAGED_BY_LABEL] = MANAGED_BY_CONNECTION
             try:
-                result = await self._manager.put(replace(resource, labels=labels, version=0))
+                result = await self._manager.put(replace(resource, labels=labels, version=0), states=states)
             except InvalidResource as error:
                 raise invalid_resource(error) from None
             except (Conflict, NotFound) as error:
                 raise Refused(Status.UNAVAILABLE, f"the proxy was not registered: {error}") from None
         self._stats.registrations += 1
         return result.resource
+
+    async def restart(self, node: ProxyNode) -> None:
+        """A proxy has started that brings no resource; raises Refused."""
+        try:
+            await self._manager.change_dataplane(node.key, as_restarted)
+        except Conflict as error:
+            raise Refused(Status.UNAVAILABLE, f"the proxy was not registered: {error}") from None
 
     async def _remove_due(self) -> None:
         async with asyncio.TaskGroup() as group:

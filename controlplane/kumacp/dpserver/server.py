@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -14,15 +14,18 @@ from kumacp.dpserver.admission_driver import Admission
 from kumacp.dpserver.auth import AuthModes
 from kumacp.dpserver.clock import Clock
 from kumacp.dpserver.feed_driver import FeedDriver
+from kumacp.dpserver.hds_driver import HealthDiscovery
+from kumacp.dpserver.health import health_settings
 from kumacp.dpserver.identity_driver import IdentityDriver
 from kumacp.dpserver.insight import Certificate
 from kumacp.dpserver.insight_driver import InsightDriver
+from kumacp.dpserver.mesh_changes import mtls_switch
 from kumacp.dpserver.node import PROXY_RESOURCE_TYPES
 from kumacp.dpserver.refusal import Refused, Status
 from kumacp.dpserver.registration_driver import Registrar
 from kumacp.dpserver.resolver_driver import ResolverDriver
 from kumacp.dpserver.stats import DpServerStats
-from kumacp.dpserver.stream_driver import abort
+from kumacp.dpserver.stream_driver import Delivery, abort
 from kumacp.dpserver.tls_disk import CertificateFiles
 from kumacp.dpserver.wire import decode_request
 from kumacp.front.peer import client_address
@@ -34,13 +37,17 @@ from kumacp.store.api import Change, Operation, Store, StoreUnavailable
 from kumacp.xds.hub import Hub, Touched
 from kumacp.xds.model import IdentityRequest
 from kumamesh.errors import UserError
+from kumamesh.names import identity_secret
 from kumamesh.resource import Resource
+from kumamesh.xds import SECRET as SECRET_TYPE
 
 log = logging.getLogger(__name__)
 
 _SERVICE = "/envoy.service.discovery.v3.AggregatedDiscoveryService"
 _DELTA = f"{_SERVICE}/DeltaAggregatedResources"
 _STATE_OF_THE_WORLD = f"{_SERVICE}/StreamAggregatedResources"
+
+_HEALTH = "/envoy.service.health.v3.HealthDiscoveryService/StreamHealthCheck"
 
 _KEEPALIVE_MS = 30_000
 """Twice Kuma's: the pings of 1,000 idle proxies took 3 % of a core, through the front and back."""
@@ -90,6 +97,7 @@ class DpServer:
         self.stats = DpServerStats()
         self._settings = settings
         self._store = store
+        self._manager = manager
         self._hub = hub
         self._certificate = certificate
         self._static_keys = dict(static_dataplane_keys or {})
@@ -125,9 +133,11 @@ class DpServer:
             stats=self.stats,
             key_type=key_type,
         )
+        self._health = self._new_health() if settings.hds_enabled else None
         self._admission = self._new_admission(instance_id)
         self._server = grpc.aio.server(options=_OPTIONS)
-        self._server.add_generic_rpc_handlers((_Services(self._serve),))
+        health = self._serve_health if self._health else None
+        self._server.add_generic_rpc_handlers((_Services(self._serve_delta, health),))
 
     def _new_admission(self, instance_id: str) -> Admission:
         settings = self._settings
@@ -141,6 +151,20 @@ class DpServer:
             zone=settings.zone_name,
             control_plane_id=instance_id,
             nack_backoff_s=settings.nack_backoff,
+            discovers_health=settings.hds_enabled,
+            clock=self._clock,
+            stats=self.stats,
+        )
+
+    def _new_health(self) -> HealthDiscovery:
+        settings = self._settings
+        return HealthDiscovery(
+            health_settings(settings),
+            self._store,
+            self._manager,
+            self._feed,
+            AuthModes(settings.dp_proxy_auth, settings.zone_proxy_auth),
+            zone=settings.zone_name,
             clock=self._clock,
             stats=self.stats,
         )
@@ -174,6 +198,7 @@ class DpServer:
             self._registrar,
             self._identities,
             self._admission,
+            *((self._health,) if self._health else ()),
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -187,7 +212,10 @@ class DpServer:
 
     async def stop(self, grace_s: float) -> None:
         """End all streams; proxies keep what they have, and stay registered."""
-        self._admission.end_all(Refused(Status.UNAVAILABLE, "the control plane is shutting down"))
+        refusal = Refused(Status.UNAVAILABLE, "the control plane is shutting down")
+        self._admission.end_all(refusal)
+        if self._health is not None:
+            self._health.end_all(refusal)
         await self._server.stop(grace_s)
         try:
             async with asyncio.timeout(grace_s):
@@ -207,14 +235,26 @@ class DpServer:
         if keys_changed:
             self._admission.review_tokens()
         self._admission.deliver(touched)
+        if self._health is not None:
+            if keys_changed:
+                self._health.review_tokens()
+            self._health.on_batch(batch)
         for mesh in {change.key.mesh for change in batch if change.key.type == SECRET}:
             self._identities.retry(mesh)
         self._identities.collect()
         for change in batch:
+            if change.key.type == "Mesh":
+                self._on_mesh(change)
             if change.operation is Operation.CREATE and change.key.type in PROXY_RESOURCE_TYPES:
                 stream = self._admission.stream(change.key)
                 if stream is not None:
                     self._insights.rewrite(stream.subscription_id)
+
+    def _on_mesh(self, change: Change) -> None:
+        if switch := mtls_switch(change):
+            log.info("mTLS was switched %s", switch.to, extra={"mesh": change.key.name, **switch.details})
+        if not self._feed.has_mtls(change.key.name):
+            self._insights.mtls_switched_off(change.key.name)
 
     def _on_resolved(self, changes: Sequence[Change]) -> None:
         self._admission.deliver(self._hub.apply(changes))
@@ -228,20 +268,33 @@ class DpServer:
                 issued_at=self._clock.utc(),
                 expires=identity.not_after,
                 backend=request.backend,
-                supported_backends=self._feed.mtls_backends.get(request.mesh, ()),
+                supported_backends=self._feed.mtls_backends(request.mesh),
             )
-            self._insights.certificate_issued(stream.subscription_id, certificate)
+            name = identity_secret(request.mesh)
+            version = self._hub.desired(request.proxy)[SECRET_TYPE][name].version
+            stream.expect_certificate(Delivery(name, version, certificate))
 
-    async def _serve(self, _: Any, context: Any) -> None:
-        """One delta stream."""
+    async def _serve_delta(self, _: Any, context: Any) -> None:
+        async def admit(data: bytes, tokens: list[str]) -> None:
+            await self._admission.serve(context, decode_request(data, with_metadata=True), tokens)
+
+        await self._serve(context, admit)
+
+    async def _serve_health(self, _: Any, context: Any) -> None:
+        async def admit(data: bytes, tokens: list[str]) -> None:
+            assert self._health is not None
+            await self._health.serve(context, data, tokens)
+
+        await self._serve(context, admit)
+
+    async def _serve(self, context: Any, admit: Callable[[bytes, list[str]], Awaitable[None]]) -> None:
+        """One stream, from its first message on."""
         try:
             data = await _first_request(context)
             if data is grpc.aio.EOF:
                 return
-            incoming = decode_request(data, with_metadata=True)
             metadata = context.invocation_metadata() or ()
-            tokens = [value for key, value in metadata if key == "authorization"]
-            await self._admission.serve(context, incoming, tokens)
+            await admit(data, [value for key, value in metadata if key == "authorization"])
         except Refused as refusal:
             log.warning("refused: %s", refusal, extra={"peer": client_address(context.peer())})
             await abort(context, refusal, self.stats)
@@ -265,8 +318,9 @@ async def _first_request(context: Any) -> Any:
 class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no stubs
     """The services of the port. Messages stay bytes."""
 
-    def __init__(self, delta: Any) -> None:
+    def __init__(self, delta: Any, health: Any | None) -> None:
         self._delta = grpc.stream_stream_rpc_method_handler(delta)
+        self._health = grpc.stream_stream_rpc_method_handler(health) if health else None
         self._state_of_the_world = grpc.stream_stream_rpc_method_handler(_refuse_state_of_the_world)
 
     def service(self, handler_call_details: Any) -> Any:
@@ -275,6 +329,8 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no st
                 return self._delta
             case method if method == _STATE_OF_THE_WORLD:
                 return self._state_of_the_world
+            case method if method == _HEALTH:
+                return self._health
         return None
 
 

@@ -31,7 +31,8 @@ class Histogram:
 
 @dataclass(slots=True)
 class DpServerStats:
-    """Pushes, ACKs and NACKs by the short name of the type, refused tokens by the class of the fault."""
+    """Pushes, ACKs and NACKs by the short name of the type, refused tokens by the class of the fault, changes
+    of inbounds by the new state."""
 
     streams_active: int = 0
     streams_total: int = 0
@@ -46,6 +47,10 @@ class DpServerStats:
     registrations: int = 0
     deregistrations: int = 0
     insight_writes: int = 0
+    hds_streams_active: int = 0
+    hds_specifiers: int = 0
+    hds_reports: int = 0
+    inbound_state_changes: Counter[str] = field(default_factory=Counter)
     change_to_ack: Histogram = field(default_factory=Histogram)
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from kumacp.dpserver.clock import Clock
+from kumacp.dpserver.insight import Certificate
 from kumacp.dpserver.lifecycle import Ending
 from kumacp.dpserver.node import ProxyNode
-from kumacp.dpserver.refusal import Refused, Status
+from kumacp.dpserver.refusal import Refused, Status, other_node
 from kumacp.dpserver.stats import DpServerStats, short_type
 from kumacp.dpserver.timer_driver import wait_until
 from kumacp.dpserver.wire import decode_request, encode_response
@@ -36,9 +38,18 @@ MAX_NAMES = 200_000
 """What one stream may make this server remember: 20 MB."""
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A certificate on its way to a proxy: what it is told of once the secret is accepted in this version."""
+
+    secret: str
+    version: str
+    certificate: Certificate
+
+
 class ProxyStream:
     """`on_first_ack` is called once, when the proxy has accepted something, `on_open` once, when it has all
-    that it needs to open its ports."""
+    that it needs to open its ports, `on_certificate` whenever it has accepted a certificate, and its CA."""
 
     def __init__(
         self,
@@ -50,6 +61,7 @@ class ProxyStream:
         stats: DpServerStats,
         on_first_ack: Callable[[], None],
         on_open: Callable[[], None],
+        on_certificate: Callable[[Certificate], None],
     ) -> None:
         self.node = node
         self.subscription_id = subscription_id
@@ -61,6 +73,8 @@ class ProxyStream:
         self._stats = stats
         self._on_first_ack = on_first_ack
         self._on_open = on_open
+        self._on_certificate = on_certificate
+        self._delivery: Delivery | None = None
         self._acked = False
         self._open = False
         self._read_all = False
@@ -75,6 +89,10 @@ class ProxyStream:
             self.session.touch(type_url, names, now)
         self._stats.wakes += 1
         self._wake.set()
+
+    def expect_certificate(self, delivery: Delivery | None) -> None:
+        """The latest of them counts; None when there is none to come any more."""
+        self._delivery = delivery
 
     def end(self, refusal: Refused, ending: Ending) -> None:
         """Nothing is sent from now on; the proxy is told as soon as it reads."""
@@ -122,7 +140,7 @@ class ProxyStream:
             while (data := await context.read()) is not grpc.aio.EOF:
                 incoming = decode_request(data, with_metadata=False)
                 if incoming.node_id not in {"", self.node.id}:
-                    raise _other_node(self.node.id, incoming.node_id)
+                    raise other_node(self.node.id, incoming.node_id)
                 self._take(incoming.request)
                 self._wake.set()
         except Refused as refusal:
@@ -150,9 +168,7 @@ class ProxyStream:
             if not self._acked:
                 self._acked = True
                 self._on_first_ack()
-            if not self._open and self.session.settled(LISTENER) and self.session.settled(SECRET):
-                self._open = True
-                self._on_open()
+            self._note_accepted(self.session)
             return
         self._stats.nacks[short_type(verdict.type_url)] += 1
         log.warning(
@@ -164,6 +180,19 @@ class ProxyStream:
                 "names": ",".join(verdict.names),
             },
         )
+
+
+    def _note_accepted(self, session: DeltaSession) -> None:
+        """What the proxy can do with all that it has accepted by now."""
+        if not session.settled(SECRET):
+            return
+        delivery = self._delivery
+        if delivery is not None and session.accepted(SECRET, delivery.secret) == delivery.version:
+            self._delivery = None
+            self._on_certificate(delivery.certificate)
+        if not self._open and session.settled(LISTENER):
+            self._open = True
+            self._on_open()
 
 
 async def abort(context: Any, refusal: Refused, stats: DpServerStats) -> None:
@@ -179,11 +208,3 @@ async def abort(context: Any, refusal: Refused, stats: DpServerStats) -> None:
 
 def _too_much(what: str) -> Refused:
     return Refused(Status.RESOURCE_EXHAUSTED, f"the stream asks for {what}")
-
-
-def _other_node(authenticated: str, received: str) -> Refused:
-    return Refused(
-        Status.PERMISSION_DENIED,
-        f"authentication failed: stream was authenticated for ID {authenticated}. Received request is for "
-        f"node with ID {received}. Node ID cannot be changed after stream is initialized",
-    )

@@ -46,7 +46,7 @@ def decode_request(data: bytes, *, with_metadata: bool) -> IncomingRequest:
         nonce=message.response_nonce,
         error=message.error_detail.message if refused else None,
     )
-    metadata = _object(message.node.metadata) if with_metadata else {}
+    metadata = json_object(message.node.metadata) if with_metadata else {}
     return IncomingRequest(request, message.node.id, metadata)
 
 
@@ -88,7 +88,8 @@ def _head(number: int, size: int) -> bytes:
     return bytes(head)
 
 
-def _object(struct: Struct) -> dict[str, Any]:
+def json_object(struct: Struct) -> dict[str, Any]:
+    """Plain JSON values."""
     return {key: _plain(value) for key, value in struct.fields.items()}
 
 
@@ -102,7 +103,7 @@ def _plain(value: Value) -> Any:
             # JSON has neither NaN nor infinity.
             return value.number_value if math.isfinite(value.number_value) else str(value.number_value)
         case "struct_value":
-            return _object(value.struct_value)
+            return json_object(value.struct_value)
         case "list_value":
             return [_plain(item) for item in value.list_value.values]
     return None

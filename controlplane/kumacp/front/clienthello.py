@@ -64,7 +64,7 @@ def _handshake(data: bytes) -> bytes | NeedMore:
         if len(header) < _RECORD_HEADER:
             return NeedMore(offset + _RECORD_HEADER)
         length = int.from_bytes(header[3:5], "big")
-        if not length:
+        if not 0 < length <= MAX_HELLO_BYTES:
             raise _Malformed
         offset += _RECORD_HEADER
         message += data[offset : offset + length]
@@ -75,8 +75,12 @@ def _handshake(data: bytes) -> bytes | NeedMore:
             end = _HANDSHAKE_HEADER + int.from_bytes(message[1:4], "big")
             if len(message) >= end:
                 return message[_HANDSHAKE_HEADER:end]
-        if offset > len(data) or end > MAX_HELLO_BYTES:
-            return NeedMore(max(offset, end))
+        if end > MAX_HELLO_BYTES:
+            raise _Malformed
+        if offset > len(data):
+            # No more than the message needs: what else is in the record is not ours to wait for.
+            known = len(message) >= _HANDSHAKE_HEADER
+            return NeedMore(min(offset, len(data) + end - len(message) if known else MAX_HELLO_BYTES))
     raise _Malformed
 
 

@@ -62,7 +62,7 @@ class KeyRing:
     """Every key and revocation at one moment; build a new one when a secret changes.
 
     `static_dataplane_keys` are public keys (PEM) by `kid` that hold in every mesh;
-    `use_dataplane_secrets=False` leaves them the only ones.
+    `use_dataplane_secrets=False` leaves them the only ones. For the tokens of users likewise.
     """
 
     def __init__(
@@ -71,9 +71,13 @@ class KeyRing:
         *,
         static_dataplane_keys: Mapping[str, bytes] = MappingProxyType({}),
         use_dataplane_secrets: bool = True,
+        static_user_keys: Mapping[str, bytes] = MappingProxyType({}),
+        use_user_secrets: bool = True,
     ) -> None:
         self._static = dict(static_dataplane_keys)
         self._use_secrets = use_dataplane_secrets
+        self._static_user = dict(static_user_keys)
+        self._use_user_secrets = use_user_secrets
         self._private: dict[tuple[TokenKind, str], dict[int, bytes]] = {}
         self._zone_public: dict[int, bytes] = {}
         self._revoked: dict[tuple[TokenKind, str], frozenset[str]] = {}
@@ -105,7 +109,8 @@ class KeyRing:
 
     def user_keys(self) -> Mapping[str, bytes]:
         """Public keys (PEM) by `kid`."""
-        return self._public(TokenKind.USER)
+        from_secrets = self._public(TokenKind.USER) if self._use_user_secrets else {}
+        return {**from_secrets, **self._static_user}
 
     def revocations_dataplane(self, mesh: str) -> frozenset[str]:
         """Ids from the mesh's Secret and from the GlobalSecret of that name; both count."""

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kumacp.manager import advice, membership, mesh_rules
+from kumacp.manager.inbound_states import Rule, as_written
 from kumacp.manager.proxies import PROXY_TYPES, Place, placed, registered_as_before
 from kumacp.settings import CpSettings
 from kumacp.store.api import Conflict, NotFound, Store
 from kumacp.store.memory import utc_now
 from kumamesh.resource import InvalidResource, Resource, ResourceKey, Violation
+from kumamesh.resources.dataplane import Dataplane
 
 MAX_ATTEMPTS = 10
 """Writers that may be faster, one after the other, before a write without a version gives up."""
@@ -42,22 +44,24 @@ class ResourceManager:
         self._store = store
         self._settings = settings
         self._now = now
+        self._discovers_health = settings.hds_enabled and settings.mode != "global"
         self._place = None if settings.mode == "global" else Place(settings.zone_name, settings.environment)
 
-    async def put(self, resource: Resource) -> PutResult:
+    async def put(self, resource: Resource, *, states: Rule = as_written) -> PutResult:
         """Create or replace. A resource with a version replaces exactly that version; version 0 replaces
-        whatever is there. Raises InvalidResource, Conflict, StoreUnavailable, and NotFound when the version
-        or the owner of an insight is gone."""
+        whatever is there. `states` gives the inbounds of a Dataplane theirs. Raises InvalidResource,
+        Conflict, StoreUnavailable, and NotFound when the version or the owner of an insight is gone."""
         for _ in range(MAX_ATTEMPTS):
             try:
-                return await self._put(resource)
+                return await self._put(resource, states)
             except Conflict:
                 if resource.version:
                     raise
         raise Conflict(resource.key)
 
-    async def delete(self, key: ResourceKey) -> None:
-        """Delete with all that it owns; raises NotFound, InvalidResource."""
+    async def delete(self, key: ResourceKey, *, version: int = 0) -> None:
+        """Delete with all that it owns, version 0 whatever is there; raises NotFound, Conflict,
+        InvalidResource."""
         resource = await self._store.get(key)
         if key.type == "Mesh" and not self._settings.unsafe_delete:
             _refuse(mesh_rules.delete_violations(len(await self._store.list("Dataplane", key.name))))
@@ -65,9 +69,26 @@ class ResourceManager:
             mesh = await self._find(_mesh_key(key.mesh))
             if mesh is not None:
                 _refuse(mesh_rules.secret_violations(resource.name, mesh.name, mesh.spec))
-        await self._store.delete(key)
+        await self._store.delete(key, version=version)
 
-    async def _put(self, given: Resource) -> PutResult:
+    async def change_dataplane(self, key: ResourceKey, change: Callable[[Dataplane], Dataplane]) -> None:
+        """Replace a stored Dataplane by what `change` makes of it, and nothing that somebody else wrote in
+        between: then it is asked again. One that is gone stays gone. Raises Conflict, StoreUnavailable."""
+        for _ in range(MAX_ATTEMPTS):
+            stored = await self._find(key)
+            spec = change(stored.spec) if stored else None
+            if stored is None or spec is stored.spec:
+                return
+            try:
+                await self._store.update(replace(stored, spec=spec))
+                return
+            except NotFound:
+                return
+            except Conflict:
+                continue
+        raise Conflict(key)
+
+    async def _put(self, given: Resource, states: Rule) -> PutResult:
         mesh = await self._mesh_of(given)
         resource = given
         if self._place is not None and given.type in PROXY_TYPES:
@@ -77,6 +98,10 @@ class ResourceManager:
         if given.type == "Mesh":
             _refuse(mesh_rules.backend_violations(given.spec))
         old = await self._find(given.key)
+        if old is not None and given.version not in (0, old.version):
+            raise Conflict(given.key)
+        if given.type == "Dataplane" and self._discovers_health:
+            resource = replace(resource, spec=states(old.spec if old else None, resource.spec))
         if old is not None:
             stored = await self._replace(old, resource)
         elif given.version:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kumacp.policy.selector import (
-    NAMESPACE_LABEL,
     WILDCARD,
     client_tags,
     is_shadow,
@@ -29,6 +28,7 @@ from kumacp.xds.model import (
     UriMatch,
 )
 from kumamesh import names
+from kumamesh.kri import kri_of
 from kumamesh.resource import Resource
 from kumamesh.resources.dataplane import Inbound
 from kumamesh.resources.permission import Action, Match
@@ -147,13 +147,6 @@ def display_name(resource: Resource) -> str:
     return resource.labels.get(names.DISPLAY_NAME_LABEL, resource.name)
 
 
-def kri(policy: Resource) -> str:
-    """Name of the policy in statistics and logs (contract 5.2)."""
-    zone = policy.labels.get(names.ZONE_LABEL, "")
-    namespace = policy.labels.get(NAMESPACE_LABEL, "")
-    return f"kri_mtp_{policy.mesh}_{zone}_{namespace}_{display_name(policy)}_"
-
-
 def _specificity(policy: Resource) -> tuple[int, bool, int, int]:
     ref = target(policy)
     return (
@@ -172,7 +165,7 @@ def _entries(policy: Resource) -> Iterable[_Entry]:
     for item in policy.spec.from_:
         tags, action = client_tags(item.target_ref), item.default.action
         if tags is not None and action is not None:
-            yield _Entry(kri(policy), tags, action)
+            yield _Entry(kri_of(policy), tags, action)
 
 
 def _effective(entries: Sequence[_Entry]) -> list[_Entry]:
@@ -198,7 +191,7 @@ def _remaining(tags: Mapping[str, str], known: Mapping[str, str]) -> Mapping[str
 def _rules(policy: Resource) -> Iterable[SpiffeRule]:
     for rule in policy.spec.rules:
         yield SpiffeRule(
-            name=kri(policy),
+            name=kri_of(policy),
             deny=_uri_matches(rule.default.deny),
             allow=_uri_matches(rule.default.allow),
             allow_with_shadow_deny=_uri_matches(rule.default.allow_with_shadow_deny),

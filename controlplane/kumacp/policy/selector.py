@@ -13,7 +13,6 @@ WILDCARD = "*"
 
 EFFECT_LABEL = "kuma.io/effect"
 POLICY_ROLE_LABEL = "kuma.io/policy-role"
-NAMESPACE_LABEL = "k8s.kuma.io/namespace"
 
 _WHOLE_MESH = TargetRef(kind="Mesh")
 
@@ -81,7 +80,7 @@ def _of_proxy_type(ref: TargetRef, dataplane: Resource) -> bool:
 def _is_referenced(ref: TargetRef, dataplane: Resource) -> bool:
     if ref.name and ref.name not in {dataplane.name, dataplane.labels.get(names.DISPLAY_NAME_LABEL)}:
         return False
-    if ref.namespace and ref.namespace != dataplane.labels.get(NAMESPACE_LABEL):
+    if ref.namespace and ref.namespace != dataplane.labels.get(names.NAMESPACE_LABEL):
         return False
     return matches(ref.labels, dataplane.labels)
 
@@ -103,8 +102,8 @@ def _of_same_zone(policy: Resource, dataplane: Resource) -> bool:
 def _of_same_namespace(policy: Resource, dataplane: Resource) -> bool:
     if role(policy) not in {"consumer", "workload-owner"}:
         return True
-    namespace = policy.labels.get(NAMESPACE_LABEL)
-    return namespace is not None and namespace == dataplane.labels.get(NAMESPACE_LABEL)
+    namespace = policy.labels.get(names.NAMESPACE_LABEL)
+    return namespace is not None and namespace == dataplane.labels.get(names.NAMESPACE_LABEL)
 
 
 def role(policy: Resource) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kumacp.settings.access import AccessSettings
 from kumacp.settings.api import ApiSettings
 from kumacp.settings.dp_server import DpServerSettings
 from kumacp.settings.general import GeneralSettings
 
 
 @dataclass(frozen=True)
-class CpSettings(DpServerSettings, ApiSettings, GeneralSettings):
+class CpSettings(DpServerSettings, ApiSettings, AccessSettings, GeneralSettings):
     """Everything that `kuma-cp run` can be told."""

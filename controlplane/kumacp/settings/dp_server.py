@@ -98,6 +98,54 @@ class DpServerSettings:
         key="bootstrapServer.params.xdsPort",
         help="Port that proxies dial; default: the data-plane server's",
     )
+    hds_enabled: bool = option(
+        True,
+        env="KUMA_DP_SERVER_HDS_ENABLED",
+        key="dpServer.hds.enabled",
+        help="Have sidecars check workloads (serviceProbe) and themselves: the state of inbounds follows",
+    )
+    hds_interval: Seconds = option(
+        Seconds(5.0),
+        env="KUMA_DP_SERVER_HDS_INTERVAL",
+        key="dpServer.hds.interval",
+        help="How often a sidecar reports what it found",
+    )
+    hds_refresh_interval: Seconds = option(
+        Seconds(10.0),
+        env="KUMA_DP_SERVER_HDS_REFRESH_INTERVAL",
+        key="dpServer.hds.refreshInterval",
+        help="Least time between two changes of what a sidecar checks; the first one is sent at once",
+    )
+    hds_check_interval: Seconds = option(
+        Seconds(1.0),
+        env="KUMA_DP_SERVER_HDS_CHECK_DEFAULTS_INTERVAL",
+        key="dpServer.hds.checkDefaults.interval",
+        help="How often a workload with traffic is checked; Envoy goes by noTrafficInterval",
+    )
+    hds_check_timeout: Seconds = option(
+        Seconds(2.0),
+        env="KUMA_DP_SERVER_HDS_CHECK_DEFAULTS_TIMEOUT",
+        key="dpServer.hds.checkDefaults.timeout",
+        help="How long a check may take",
+    )
+    hds_check_no_traffic_interval: Seconds = option(
+        Seconds(1.0),
+        env="KUMA_DP_SERVER_HDS_CHECK_DEFAULTS_NO_TRAFFIC_INTERVAL",
+        key="dpServer.hds.checkDefaults.noTrafficInterval",
+        help="How often a workload is checked whose probe names no interval",
+    )
+    hds_check_healthy_threshold: int = option(
+        1,
+        env="KUMA_DP_SERVER_HDS_CHECK_DEFAULTS_HEALTHY_THRESHOLD",
+        key="dpServer.hds.checkDefaults.healthyThreshold",
+        help="Checks in a row that must succeed before a workload is ready again",
+    )
+    hds_check_unhealthy_threshold: int = option(
+        1,
+        env="KUMA_DP_SERVER_HDS_CHECK_DEFAULTS_UNHEALTHY_THRESHOLD",
+        key="dpServer.hds.checkDefaults.unhealthyThreshold",
+        help="Checks in a row that must fail before a workload is not ready",
+    )
     deregistration_delay: Seconds = option(
         Seconds(10.0),
         env="KUMA_XDS_DATAPLANE_DEREGISTRATION_DELAY",

@@ -78,8 +78,9 @@ class Store(Protocol):
         """Replace spec and labels of the version that `resource.version` names; raises Conflict or NotFound.
         A write that changes nothing commits nothing and tells nobody."""
 
-    async def delete(self, key: ResourceKey) -> None:
-        """Delete the resource and all that it owns, in one transaction; raises NotFound."""
+    async def delete(self, key: ResourceKey, *, version: int = 0) -> None:
+        """Delete the resource and all that it owns, in one transaction; raises NotFound. With a version, only
+        that one is deleted, and Conflict is raised when it is not the present one."""
 
     def watch(self) -> AbstractContextManager[Feed]:
         """Everything committed from now on, in batches of one transaction. A subscriber that falls more than

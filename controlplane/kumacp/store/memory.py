@@ -40,8 +40,8 @@ class MemoryStore:
     async def update(self, resource: Resource) -> Resource:
         return self._write(lambda draft: draft.update(resource)).resources[0]
 
-    async def delete(self, key: ResourceKey) -> None:
-        self._write(lambda draft: draft.delete(key))
+    async def delete(self, key: ResourceKey, *, version: int = 0) -> None:
+        self._write(lambda draft: draft.delete(key, version))
 
     def watch(self) -> AbstractContextManager[Feed]:
         return self._feed.watch()

@@ -99,8 +99,8 @@ class SqliteStore:
     async def update(self, resource: Resource) -> Resource:
         return (await self._worker.submit(lambda draft: draft.update(resource))).resources[0]
 
-    async def delete(self, key: ResourceKey) -> None:
-        await self._worker.submit(lambda draft: draft.delete(key))
+    async def delete(self, key: ResourceKey, *, version: int = 0) -> None:
+        await self._worker.submit(lambda draft: draft.delete(key, version))
 
     def watch(self) -> AbstractContextManager[Feed]:
         return self._feed.watch()

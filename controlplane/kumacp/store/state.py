@@ -131,10 +131,14 @@ class Draft:
         self.written[new.key] = Record(new, record.owner)
         return Outcome((new,), (Change(Operation.UPDATE, new.key, old, new),))
 
-    def delete(self, key: ResourceKey) -> Outcome:
-        """Delete with all that is owned, directly or not; the named resource is the last of the changes."""
-        if self.record(key) is None:
+    def delete(self, key: ResourceKey, version: int = 0) -> Outcome:
+        """Delete with all that is owned, directly or not; the named resource is the last of the changes.
+        Version 0 is whatever is there."""
+        present = self.record(key)
+        if present is None:
             raise NotFound(key)
+        if version and present.resource.version != version:
+            raise Conflict(key)
         living = [record for record in self.written.values() if record is not None]
         doomed = [key]
         seen = {key}

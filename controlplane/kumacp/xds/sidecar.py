@@ -42,7 +42,7 @@ READINESS_UNIX_SOCKET = "feature-readiness-unix-socket"
 _OWN_CLUSTERS = ("kuma:", "localhost:")
 """What names of clusters of the proxy itself begin with."""
 
-_ADMIN_ADDRESSES = {
+ADMIN_ADDRESSES = {
     "": "127.0.0.1",
     "127.0.0.1": "127.0.0.1",
     "0.0.0.0": "127.0.0.1",
@@ -230,7 +230,7 @@ def _joined_tags(dataplane: Dataplane) -> Tags:
 
 
 def _admin_units(dataplane: Dataplane, metadata: ProxyMetadata) -> Iterator[UnitInput]:
-    admin_address = _ADMIN_ADDRESSES.get(metadata.admin_address)
+    admin_address = ADMIN_ADDRESSES.get(metadata.admin_address)
     if admin_address is None or not metadata.admin_port:
         return
     yield AdminCluster(address=admin_address, port=metadata.admin_port)

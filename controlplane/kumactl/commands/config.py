@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from kumactl import table
 from kumactl.configuration import AUTH_TOKENS, ControlPlane, check_control_plane
 from kumactl.configuration_document import to_document
-from kumactl.session import Group, Session, warn, with_session
+from kumactl.output import show_table
+from kumactl.session import Group, Session, warn_of_versions, with_session
+from kumactl.table import Table
 from kumamesh.errors import UserError
 from kumamesh.resources.yamldoc import dump_document
-from kumamesh.version import BUILD, PRODUCT, compatible
 
 
 @click.group(name="config", cls=Group)
@@ -43,7 +43,7 @@ def list_(session: Session) -> None:
     rows = [
         ("*" if plane.name == active else "", plane.name, plane.url) for plane in configuration.control_planes
     ]
-    click.echo(table.render(("ACTIVE", "NAME", "ADDRESS"), rows))
+    show_table(Table(("ACTIVE", "NAME", "ADDRESS"), rows))
 
 
 @control_planes.command()
@@ -52,9 +52,9 @@ def list_(session: Session) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace a control plane of this name")
 @click.option("--skip-verify", is_flag=True, help="Check neither certificate nor reachability")
 @click.option("--skip-check", is_flag=True, help="Do not check that the control plane answers")
-@click.option("--ca-cert-file", default="", help="PEM file of the CA of its certificate")
-@click.option("--client-cert-file", default="", help="PEM certificate to show to it")
-@click.option("--client-key-file", default="", help="PEM key of that certificate")
+@click.option("--ca-cert-file", type=click.Path(), default="", help="PEM file of the CA of its certificate")
+@click.option("--client-cert-file", type=click.Path(), default="", help="PEM certificate to show to it")
+@click.option("--client-key-file", type=click.Path(), default="", help="PEM key of that certificate")
 @click.option("--headers", multiple=True, help="name=value to send with every request; may be repeated")
 @click.option("--auth-type", type=click.Choice((AUTH_TOKENS,)), help="How to authenticate")
 @click.option("--auth-conf", multiple=True, help="token=VALUE for --auth-type=tokens")
@@ -65,7 +65,7 @@ def add(session: Session, /, overwrite: bool, skip_check: bool, **fields: Any) -
     check_control_plane(control_plane)
     configuration = session.configuration.add(control_plane, overwrite=overwrite)
     if not (control_plane.skip_verify or skip_check):
-        _warn_of_versions(session.client_of(configuration).index())
+        warn_of_versions(session.client_of(configuration).index())
     session.save(configuration)
     click.echo(f'added Control Plane "{control_plane.name}"')
     click.echo(f'switched active Control Plane to "{control_plane.name}"')
@@ -108,9 +108,3 @@ def _pairs(name: str, texts: tuple[str, ...]) -> dict[str, str]:
             raise UserError(f"--{name.replace('_', '-')} must have the form name=value")
         pairs[key] = value
     return pairs
-
-
-def _warn_of_versions(index: dict[str, Any]) -> None:
-    server = str(index.get("version", "unknown"))
-    if not compatible(BUILD.version, server):
-        warn(f"this kumactl is of {PRODUCT} {BUILD.version}, the control plane of {server}")

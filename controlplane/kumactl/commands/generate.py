@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from kumactl.commands import generate_certificate
+from kumactl.output import on_terminal
 from kumactl.session import Duration, Group, Session, warn, with_session
 from kumactl.urls import path_of
 from kumamesh.durations import format_duration
@@ -33,22 +34,36 @@ MAX_VALIDITY_S = 100 * 365 * 86_400.0
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _token_options(function: F) -> F:
-    """Flags of every token: how long it holds, and the key to sign it offline."""
-    for option in (
-        click.option("--kid", help="Id of that key, under which the control plane knows its public half"),
-        click.option(
-            "--signing-key-path", type=click.Path(path_type=Path), help="Sign offline with this PEM key"
-        ),
-        click.option("--valid-for", type=Duration(), help="How long the token holds (default 10 years)"),
-    ):
-        function = option(function)
-    return function
+def _token_options(*, endless: bool = True) -> Callable[[F], F]:
+    """Flags of every token: how long it holds, and the key to sign it offline. `endless` says whether the
+    first may be left out."""
+    default = " (default 10 years)" if endless else ""
+
+    def add(function: F) -> F:
+        for option in (
+            click.option("--kid", help="Id of that key, under which the control plane knows its public half"),
+            click.option(
+                "--signing-key-path", type=click.Path(path_type=Path), help="Sign offline with this PEM key"
+            ),
+            click.option(
+                "--valid-for",
+                type=Duration(),
+                required=not endless,
+                help=f"How long the token holds{default}",
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return add
 
 
 @click.group(name="generate", cls=Group)
 def command() -> None:
-    """Generate tokens and keys."""
+    """Generate tokens, keys and certificates."""
+
+
+command.add_command(generate_certificate.command)
 
 
 @command.command(name="dataplane-token", short_help="Generate a token of a data plane proxy")
@@ -56,7 +71,7 @@ def command() -> None:
 @click.option("--proxy-type", "--type", "proxy_type", default="", help="Type of the proxy: dataplane")
 @click.option("--tag", "tags", multiple=True, help="key=value[,value...] the Dataplane must have")
 @click.option("--workload", default="", help="Value of the label kuma.io/workload it must have")
-@_token_options
+@_token_options()
 @with_session
 def dataplane_token(
     session: Session, /, name: str, proxy_type: str, tags: tuple[str, ...], workload: str, **signing: Any
@@ -76,7 +91,7 @@ def dataplane_token(
 @command.command(name="zone-token", short_help="Generate a token of a zone ingress or egress")
 @click.option("--zone", required=True, help="Name of the zone")
 @click.option("--scope", "scopes", multiple=True, help="ingress, egress or both (the default)")
-@_token_options
+@_token_options()
 @with_session
 def zone_token(session: Session, /, zone: str, scopes: tuple[str, ...], **signing: Any) -> None:
     """Generate a token with which a zone ingress or egress proves what it is."""
@@ -90,13 +105,15 @@ def zone_token(session: Session, /, zone: str, scopes: tuple[str, ...], **signin
 
 @command.command(name="user-token", short_help="Generate a token of a user of the REST API")
 @click.option("--name", required=True, help="Name of the user")
-@click.option("--group", "groups", multiple=True, help="Group of the user; may be repeated")
-@_token_options
+@click.option(
+    "--group", "groups", multiple=True, help="Group of the user; may be repeated, or hold several with commas"
+)
+@_token_options(endless=False)
 @with_session
 def user_token(session: Session, /, name: str, groups: tuple[str, ...], **signing: Any) -> None:
     """Generate a token for a user of the REST API."""
-    claims = UserClaims(name, groups)
-    _generate(session, "user", claims, {"name": name, "groups": list(groups)}, **signing)
+    parts = tuple(part.strip() for text in groups for part in text.split(","))
+    _generate(session, "user", UserClaims(name, parts), {"name": name, "groups": list(parts)}, **signing)
 
 
 @command.command(name="signing-key")
@@ -175,4 +192,4 @@ def _read(path: Path) -> bytes:
 
 def _print(text: str) -> None:
     """The bare text into files and pipes; a line of its own on a terminal."""
-    click.echo(text, nl=sys.stdout.isatty())
+    click.echo(text, nl=on_terminal())

@@ -7,18 +7,19 @@ from typing import Any
 
 import click
 
-from kumactl.failure import Refused
+from kumactl.client import next_offset
+from kumactl.lookup_client import told_when_missing
 from kumactl.output import output_option, show
-from kumactl.resource_paths import collection_path, find_type, item_path, known_types, missing
+from kumactl.resource_paths import collection_path, find_type, item_path, known_types
 from kumactl.resource_tables import resource_table
-from kumactl.session import Session, TypeCommand, with_session
-from kumamesh.errors import UserError
+from kumactl.session import Session, with_session
+from kumactl.type_argument import TypeCommand, type_argument
 from kumamesh.resource import ResourceKey
 from kumamesh.resources.registry import ResourceType
 
 
 @click.command(name="get", cls=TypeCommand, types=known_types())
-@click.argument("type_", metavar="TYPE")
+@type_argument(known_types())
 @click.argument("name", required=False)
 @click.option("--size", type=click.IntRange(1), help="Maximum number of resources (default 100)")
 @click.option("--offset", help="Where to go on, as the last output said")
@@ -29,27 +30,17 @@ def command(
 ) -> None:
     """Show all resources of a type, or one of them."""
     found = find_type(type_)
-    if name is None:
-        window = (("size", size), ("offset", offset))
-        query = [(key, str(value)) for key, value in window if value is not None]
-        path = collection_path(found, session.mesh if found.mesh_scoped else "")
-        document = session.client.get(path, query)
-        items = document["items"]
-    else:
+    if name is not None:
         document = _one(session, found, name)
-        items = [document]
+        show(document, output, lambda: resource_table(found, [document], "", datetime.now(UTC)))
+        return
+    window = (("size", size), ("offset", offset))
+    query = [(key, str(value)) for key, value in window if value is not None]
+    page = session.client.get_page(collection_path(found, session.mesh if found.mesh_scoped else ""), query)
+    show(page, output, lambda: resource_table(found, page["items"], next_offset(page), datetime.now(UTC)))
 
-    def table() -> str:
-        return resource_table(found, items, document.get("next") if name is None else None, datetime.now(UTC))
 
-    show(document, output, table)
-
-
-def _one(session: Session, type_: ResourceType, name: str) -> Any:
+def _one(session: Session, type_: ResourceType, name: str) -> dict[str, Any]:
     key = ResourceKey(type_.name, session.mesh if type_.mesh_scoped else "", name)
-    try:
+    with told_when_missing(session.client, key):
         return session.client.get(item_path(key))
-    except Refused as error:
-        if error.status != 404:
-            raise
-        raise UserError(missing(key)) from None

@@ -3,6 +3,8 @@ wait for the resource models, nor `config` for cryptography."""
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import ClassVar
 
 import click
@@ -19,18 +21,25 @@ class _Commands(commands.LazyGroup, Group):
         "completion": Entry("kumactl.commands.completion:command", "Print the completion script of a shell"),
         "config": Entry("kumactl.commands.config:command", "Manage the control planes that kumactl knows"),
         "delete": Entry("kumactl.commands.delete:command", "Delete a resource"),
-        "generate": Entry("kumactl.commands.generate:command", "Generate tokens and keys"),
+        "export": Entry("kumactl.commands.export:command", "Print resources that can be applied elsewhere"),
+        "generate": Entry("kumactl.commands.generate:command", "Generate tokens, keys and certificates"),
         "get": Entry("kumactl.commands.get:command", "Show resources"),
         "inspect": Entry("kumactl.commands.inspect:command", "Show the state of the mesh"),
         "version": Entry("kumactl.commands.version:command", "Print the version"),
     }
 
 
-@click.group(name="kumactl", cls=_Commands, context_settings=commands.CONTEXT_SETTINGS)
+_EXIT_CODES = "Exit codes: 0 when all went well, 1 for every failure, 130 when interrupted."
+
+
+@click.group(name="kumactl", cls=_Commands, context_settings=commands.CONTEXT_SETTINGS, epilog=_EXIT_CODES)
 def cli() -> None:
     """Management tool for the service mesh."""
 
 
 def run(arguments: list[str]) -> int:
     """The exit code; every failure of kumactl is 1, as in Kuma."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names may have letters that the character set of the terminal lacks.
+        sys.stdout.reconfigure(errors="backslashreplace")
     return commands.run(cli, "kumactl", arguments, failure_code=EXIT_FAILURE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from kumactl.answer import plain, text
 from kumactl.session import Command, Session, with_session
 from kumamesh import version as build
 from kumamesh.errors import UserError
@@ -29,7 +30,8 @@ def command(session: Session, detailed: bool) -> None:
     if detailed:
         names = {"product": "Product", "version": "Version", "hostname": "Hostname"}
         names |= {"instanceId": "Instance", "clusterId": "Cluster"}
-        lines = [f"{name + ':':<11} {index.get(key, 'unknown')}" for key, name in names.items()]
+        lines = [f"{name + ':':<11} {plain(text(index, key)) or 'unknown'}" for key, name in names.items()]
         click.echo("\n".join(["Server:", *lines]))
     else:
-        click.echo(f"Server: {index.get('product', build.PRODUCT)} {index.get('version', 'unknown')}")
+        product, version = plain(text(index, "product")), plain(text(index, "version"))
+        click.echo(f"Server: {product or build.PRODUCT} {version or 'unknown'}")

@@ -51,11 +51,18 @@ class DeltaSession:
         return sum(item.size for item in self._subscriptions.values())
 
     def settled(self, type_url: str) -> bool:
-        """Whether the client has accepted all there is of the type, or there is nothing of it."""
+        """Whether the client has asked for all there is of the type and accepted it, or there is nothing.
+        What it has yet to ask for counts: Envoy may ask for its certificate and for the CA one by one."""
+        present = self._source.get(type_url, {})
         subscription = self._subscriptions.get(type_url)
         if subscription is None or not subscription.counters.acked:
-            return not self._source.get(type_url)
-        return subscription.settled
+            return not present
+        return subscription.settled and all(subscription.wants(name) for name in present)
+
+    def accepted(self, type_url: str, name: str) -> str | None:
+        """Version of a resource that the client has accepted and holds; None while its verdict is open."""
+        subscription = self._subscriptions.get(type_url)
+        return subscription.accepted(name) if subscription is not None else None
 
     def wake_at(self) -> float | None:
         """When `poll` can give something although nothing happens; as of the last poll."""

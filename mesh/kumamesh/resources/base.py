@@ -13,7 +13,15 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, LiteralString, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, PlainSerializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -108,7 +116,10 @@ def parse_time(value: Any) -> datetime:
         return _utc(value)
     if not isinstance(value, str) or len(value) < 20:
         raise ValueError("must be an RFC 3339 time")
-    return _utc(datetime.fromisoformat(value))
+    try:
+        return _utc(datetime.fromisoformat(value))
+    except OverflowError:  # in the time zone of the text it is in year 1 to 9999, in UTC it is not
+        raise ValueError("must be an RFC 3339 time") from None
 
 
 def format_time(value: datetime) -> str:
@@ -123,20 +134,35 @@ def _time(value: Any) -> datetime:
         raise _wrong("must be an RFC 3339 time") from None
 
 
-WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+WholeNumber = Annotated[
+    int, BeforeValidator(_whole_number), WithJsonSchema({"type": "integer", "minimum": 0})
+]
 """uint32 of the wire; ranges are rules."""
-Counter = Annotated[int, BeforeValidator(_whole_number), PlainSerializer(str, when_used="json")]
+Counter = Annotated[
+    int,
+    BeforeValidator(_whole_number),
+    PlainSerializer(str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]+$"}),
+]
 """uint64 of the wire: a string in JSON, read as a number too."""
 Number = Annotated[float, BeforeValidator(_number)]
 Flag = Annotated[bool, BeforeValidator(_boolean)]
-Duration = Annotated[str, BeforeValidator(_duration)]
+Duration = Annotated[
+    str, BeforeValidator(_duration), WithJsonSchema({"type": "string", "examples": ["500ms", "10s", "24h"]})
+]
 """The text as given; `kumamesh.durations.parse_duration` gives seconds."""
-Time = Annotated[datetime, BeforeValidator(_time), PlainSerializer(format_time, when_used="json")]
+Time = Annotated[
+    datetime,
+    BeforeValidator(_time),
+    PlainSerializer(format_time, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 Base64 = Annotated[
     bytes,
     BeforeValidator(_base64),
     PlainSerializer(lambda value: base64.b64encode(value).decode(), when_used="json"),
     Field(repr=False),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
 ]
 Tags = Annotated[Mapping[str, str], FrozenSchema(str)]
 Counts = Annotated[Mapping[str, int], FrozenSchema(WholeNumber)]

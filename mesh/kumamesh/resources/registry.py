@@ -11,6 +11,7 @@ from typing import Any
 from kumamesh.resource import Violation
 from kumamesh.resources.base import Spec
 from kumamesh.resources.dataplane import Dataplane
+from kumamesh.resources.external_service import ExternalService
 from kumamesh.resources.insight import (
     DataplaneInsight,
     MeshInsight,
@@ -22,11 +23,14 @@ from kumamesh.resources.insight import (
 from kumamesh.resources.mesh import Mesh
 from kumamesh.resources.permission import MeshTrafficPermission, TrafficPermission
 from kumamesh.resources.rules.dataplane import check_dataplane
+from kumamesh.resources.rules.external_service import check_external_service
 from kumamesh.resources.rules.mesh import check_mesh
 from kumamesh.resources.rules.permission import check_mesh_traffic_permission, check_traffic_permission
 from kumamesh.resources.rules.zone import check_zone_egress, check_zone_ingress
 from kumamesh.resources.secret import GlobalSecret, Secret
 from kumamesh.resources.zone import Zone, ZoneEgress, ZoneIngress
+
+_NAMESPACED = frozenset({"Dataplane", "ZoneIngress", "ZoneEgress", "Secret", "GlobalSecret"})
 
 Rules = Callable[[Any], Iterator[Violation]]
 """What a valid model must obey besides; fields of violations are relative to the spec."""
@@ -42,7 +46,8 @@ class ResourceType:
 
     `path` is its collection in the REST API, `singular` and `plural` its names in kumactl; `nested_spec`
     tells that the body lies under `spec`; `read_only` that only the control plane writes it; `admin_only`
-    that reading takes an administrator; `policy` that it configures the traffic of proxies.
+    that reading takes an administrator; `policy` that it configures the traffic of proxies; `short_name` stands
+    for the type in identifiers (kumamesh.kri), "" where there are none.
     """
 
     name: str
@@ -57,6 +62,12 @@ class ResourceType:
     read_only: bool = False
     admin_only: bool = False
     policy: bool = False
+    short_name: str = ""
+
+    @property
+    def namespaced(self) -> bool:
+        """Whether Kubernetes keeps resources of the type in namespaces."""
+        return self.nested_spec or self.name in _NAMESPACED
 
 
 def _insight(name: str, path: str, spec: type[Spec], *, mesh_scoped: bool) -> ResourceType:
@@ -65,8 +76,17 @@ def _insight(name: str, path: str, spec: type[Spec], *, mesh_scoped: bool) -> Re
 
 
 _ALL = (
-    ResourceType("Mesh", "meshes", Mesh, False, "mesh", "meshes", check_mesh),
-    ResourceType("Dataplane", "dataplanes", Dataplane, True, "dataplane", "dataplanes", check_dataplane),
+    ResourceType("Mesh", "meshes", Mesh, False, "mesh", "meshes", check_mesh, short_name="m"),
+    ResourceType(
+        "Dataplane",
+        "dataplanes",
+        Dataplane,
+        True,
+        "dataplane",
+        "dataplanes",
+        check_dataplane,
+        short_name="dp",
+    ),
     ResourceType("Secret", "secrets", Secret, True, "secret", "secrets", admin_only=True),
     ResourceType(
         "GlobalSecret",
@@ -88,9 +108,17 @@ _ALL = (
         "zoneingresses",
         check_zone_ingress,
         path_aliases=("zone-ingresses",),
+        short_name="zi",
     ),
     ResourceType(
-        "ZoneEgress", "zoneegresses", ZoneEgress, False, "zoneegress", "zoneegresses", check_zone_egress
+        "ZoneEgress",
+        "zoneegresses",
+        ZoneEgress,
+        False,
+        "zoneegress",
+        "zoneegresses",
+        check_zone_egress,
+        short_name="ze",
     ),
     ResourceType(
         "TrafficPermission",
@@ -112,6 +140,16 @@ _ALL = (
         check_mesh_traffic_permission,
         nested_spec=True,
         policy=True,
+        short_name="mtp",
+    ),
+    ResourceType(
+        "ExternalService",
+        "external-services",
+        ExternalService,
+        True,
+        "external-service",
+        "external-services",
+        check_external_service,
     ),
     _insight("DataplaneInsight", "dataplane-insights", DataplaneInsight, mesh_scoped=True),
     _insight("ServiceInsight", "service-insights", ServiceInsight, mesh_scoped=True),

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kumamesh.names import MESH_LABEL
+from kumamesh.kri import kri_of
+from kumamesh.names import MESH_LABEL, NAMESPACE_LABEL
 from kumamesh.resource import NEVER, InvalidResource, Resource, ResourceKey, Violation
 from kumamesh.resources.base import Spec, format_time, parse_time
 from kumamesh.resources.registry import TYPES, ResourceType, suggest_type
@@ -19,6 +20,8 @@ from kumamesh.resources.rules.common import CANNOT_BE_EMPTY, join, name_problem
 from kumamesh.resources.translate import check, is_field, unknown_field
 
 KUBERNETES_API_VERSION = "kuma.io/v1alpha1"
+SYSTEM_NAMESPACE = "kuma-system"
+"""Namespace of resources that name none."""
 _ENVELOPE_FIELDS = ("type", "mesh", "name", "labels", "creationTime", "modificationTime", "spec")
 _KUBERNETES_FIELDS = ("apiVersion", "kind", "mesh", "metadata", "spec")
 _SILENT_FIELDS = ("kri", "status")
@@ -69,6 +72,16 @@ def from_rest(data: Mapping[str, Any], *, key: ResourceKey | None = None) -> Res
 
 def to_rest(resource: Resource) -> dict[str, Any]:
     """The document of a resource; parts that are empty are left out."""
+    return _head(resource) | _body(resource)
+
+
+def to_shown(resource: Resource) -> dict[str, Any]:
+    """The document as a control plane shows it: with the identifier, which is never stored."""
+    identifier = kri_of(resource)
+    return _head(resource) | ({"kri": identifier} if identifier else {}) | _body(resource)
+
+
+def _head(resource: Resource) -> dict[str, Any]:
     document: dict[str, Any] = {"type": resource.type}
     if resource.mesh:
         document["mesh"] = resource.mesh
@@ -77,12 +90,33 @@ def to_rest(resource: Resource) -> dict[str, Any]:
         document["labels"] = dict(resource.labels)
     document["creationTime"] = format_time(resource.creation_time)
     document["modificationTime"] = format_time(resource.modification_time)
-    body = spec_to_json(resource.spec)
-    if TYPES[resource.type].nested_spec:
-        document["spec"] = body
-    else:
-        document.update(body)
     return document
+
+
+def _body(resource: Resource) -> dict[str, Any]:
+    body = spec_to_json(resource.spec)
+    return {"spec": body} if TYPES[resource.type].nested_spec else body
+
+
+def to_kubernetes(resource: Resource, namespace: str = "") -> dict[str, Any]:
+    """The document of a resource as Kubernetes knows it; `from_rest` makes the same resource of it.
+
+    Kubernetes has policies with a nested body know their mesh by a label, and other types by a field.
+    """
+    type_ = TYPES[resource.type]
+    labels = dict(resource.labels)
+    if resource.mesh and type_.nested_spec:
+        labels[MESH_LABEL] = resource.mesh
+    metadata: dict[str, Any] = {"name": resource.name}
+    if type_.namespaced:
+        metadata["namespace"] = namespace or labels.get(NAMESPACE_LABEL, SYSTEM_NAMESPACE)
+    if labels:
+        metadata["labels"] = labels
+    if resource.creation_time != NEVER:
+        metadata["creationTimestamp"] = format_time(resource.creation_time)
+    mesh = {"mesh": resource.mesh} if resource.mesh and not type_.nested_spec else {}
+    head = {"apiVersion": KUBERNETES_API_VERSION, "kind": resource.type}
+    return head | mesh | {"metadata": metadata, "spec": spec_to_json(resource.spec)}
 
 
 def spec_to_json(spec: Spec) -> dict[str, Any]:
@@ -125,7 +159,12 @@ def _take_apart_kubernetes(data: Mapping[str, Any], violations: list[Violation])
         violations.append(Violation("apiVersion", f'must be "{KUBERNETES_API_VERSION}"'))
     metadata = _object(data.get("metadata"))
     labels, annotations = metadata.get("labels"), _object(metadata.get("annotations"))
-    mesh = data.get("mesh") or _object(labels).get(MESH_LABEL) or annotations.get(MESH_LABEL)
+    mesh = data.get("mesh")
+    if not mesh and isinstance(labels, dict) and MESH_LABEL in labels:
+        # Where it says which mesh is meant, it is no label that somebody gave the resource.
+        mesh = labels[MESH_LABEL]
+        labels = {key: value for key, value in labels.items() if key != MESH_LABEL}
+    mesh = mesh or annotations.get(MESH_LABEL)
     return _Envelope(
         type=data.get("kind"),
         mesh=mesh,

@@ -248,11 +248,12 @@ async def test_the_insight_counts_and_keeps_the_token_out(tmp_path: Path) -> Non
         await plane.put(document)
         async with client:
             await client.ask_all()
+            await client.ask_secrets()
 
             async def acknowledged() -> DataplaneInsight | None:
                 insight = await plane.insight()
                 seen = insight.last_subscription.status if insight and insight.last_subscription else None
-                return insight if seen and seen.lds.responses_acknowledged else None
+                return insight if seen and seen.lds.responses_acknowledged and insight.m_tls else None
 
             insight = await eventually(acknowledged)
         assert insight.subscriptions[-1].status.cds.responses_acknowledged == 1

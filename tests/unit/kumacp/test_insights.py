@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,15 @@ from kumacp.insights import (
     service_insights,
 )
 from kumamesh.resource import Resource, ResourceKey
-from kumamesh.resources.dataplane import Dataplane, Gateway, Health, Inbound, InboundState, Networking
+from kumamesh.resources.dataplane import (
+    Dataplane,
+    Gateway,
+    Health,
+    Inbound,
+    InboundState,
+    Networking,
+    Outbound,
+)
 from kumamesh.resources.insight import (
     DataplaneInsight,
     DataplaneInsightMtls,
@@ -192,6 +201,47 @@ def test_insights_of_other_meshes_do_not_count() -> None:
     assert service_insight([proxy("a", inbound())], [other]).services["web"].status == "offline"
 
 
+def external(name: str, **tags: str) -> Resource:
+    spec = SimpleNamespace(tags={f"kuma.io/{tag}": value for tag, value in tags.items()})
+    return Resource(ResourceKey("ExternalService", "default", name), spec)
+
+
+def caller(name: str, *services: str) -> Resource:
+    outbound = tuple(Outbound(port=9000, tags={"kuma.io/service": service}) for service in services)
+    networking = Networking(address="127.0.0.1", inbound=(inbound(),), outbound=outbound)
+    return Resource(ResourceKey("Dataplane", "default", name), Dataplane(networking=networking))
+
+
+def test_services_outside_the_mesh_have_no_proxies_and_no_status() -> None:
+    outside = [external("es-1", service="httpbin", zone="east"), external("es-2", service="httpbin")]
+    services = service_insight([caller("a", "httpbin")], [seen("a")], outside).services
+    assert spec_to_json(services["httpbin"]) == {
+        "status": "not_available",
+        "dataplanes": {},
+        "serviceType": "external",
+        "zones": ["east"],
+    }
+    rows = service_insights("default", [], [], outside)
+    assert [(row["name"], row["serviceType"], row["status"]) for row in rows] == [
+        ("httpbin", "external", "not_available")
+    ]
+
+
+def test_a_service_that_proxies_offer_is_internal_whatever_else_has_its_name() -> None:
+    found = service_insight([proxy("a", inbound())], [seen("a")], [external("es", service="web")])
+    assert (found.services["web"].service_type, found.services["web"].status) == ("internal", "online")
+
+
+def test_a_service_that_only_outbounds_name_is_offline() -> None:
+    services = service_insight([caller("a", "beckend")], [seen("a")]).services
+    assert (services["beckend"].status, services["beckend"].dataplanes.total) == ("offline", 0)
+
+
+def test_a_mesh_counts_services_inside_and_outside() -> None:
+    figures = mesh_insight([caller("a", "beckend")], [], [external("es", service="httpbin")], counts={})
+    assert spec_to_json(figures.services) == {"total": 3, "internal": 2, "external": 1}
+
+
 def test_the_figures_of_a_mesh() -> None:
     dataplanes = [
         proxy("a", inbound()),
@@ -206,7 +256,7 @@ def test_the_figures_of_a_mesh() -> None:
         seen("e", version="2.13.0"),
     ]
     counts = {"Dataplane": 5, "TrafficPermission": 1, "MeshTrafficPermission": 0, "Secret": 2}
-    assert spec_to_json(mesh_insight(dataplanes, insights, counts)) == {
+    assert spec_to_json(mesh_insight(dataplanes, insights, counts=counts)) == {
         "dataplanes": {"total": 5, "online": 2, "offline": 2, "partiallyDegraded": 1},
         "dataplanesByType": {
             "standard": {"total": 3, "online": 1, "offline": 1, "partiallyDegraded": 1},
@@ -239,4 +289,4 @@ def test_the_figures_of_a_mesh() -> None:
 
 
 def test_an_empty_mesh_has_no_figures() -> None:
-    assert spec_to_json(mesh_insight([], [], {})) == {}
+    assert spec_to_json(mesh_insight([], [], counts={})) == {}

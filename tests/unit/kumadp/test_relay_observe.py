@@ -113,3 +113,11 @@ def test_only_ads_streams_have_an_observer() -> None:
 def test_short_type() -> None:
     assert short_type(LISTENER) == "Listener"
     assert short_type("") == "unknown"
+
+
+def test_resource_types_are_bounded() -> None:
+    observer = Observer(delta=True)
+    for number in range(1_000):
+        push(observer, str(number), f"type/{number}")
+    assert len(observer.types) == 65
+    assert observer.types["other"].responses == 1_000 - 64

@@ -3,17 +3,12 @@
 import pytest
 
 from kumacp.api.auth import (
-    ADMIN,
-    ANONYMOUS,
     User,
-    authenticated,
     bearer_token,
-    check_resource_access,
-    check_token_access,
+    for_other_site,
     is_local,
 )
 from kumacp.api.problem import Problem
-from kumamesh.resources.registry import TYPES
 
 LOCAL = {"host": "localhost:5681"}
 
@@ -84,32 +79,20 @@ def test_a_header_that_is_no_token_is_refused(header):
 
 
 @pytest.mark.parametrize(
-    ("user", "admin"),
+    ("headers", "foreign"),
     [
-        (ADMIN, True),
-        (ANONYMOUS, False),
-        (authenticated("ann", ("team-a",)), False),
-        (authenticated("ann", ("mesh-system:admin",)), True),
-        (authenticated("mesh-system:admin", ()), True),
+        ({"host": "cp.example:5682"}, False),
+        ({"host": "cp.example:5682", "origin": "https://cp.example:5682"}, False),
+        ({"host": "cp.example:5682", "origin": "https://evil.example"}, True),
+        ({"host": "cp.example:5682", "origin": "null"}, True),
+        ({"host": "cp.example:5682", "sec-fetch-site": "cross-site"}, True),
+        ({"origin": "https://cp.example"}, True),
     ],
 )
-def test_secrets_and_tokens_are_for_admins_alone(user: User, admin: bool):
-    checks = [
-        lambda: check_resource_access(user, TYPES["Secret"]),
-        lambda: check_resource_access(user, TYPES["GlobalSecret"]),
-        *(lambda kind=kind: check_token_access(user, kind) for kind in ("dataplane", "zone", "user")),
-    ]
-    for check in checks:
-        if admin:
-            check()
-        else:
-            with pytest.raises(Problem) as refused:
-                check()
-            assert (refused.value.status, refused.value.title) == (403, "Access Denied")
-            assert user.name in refused.value.detail
+def test_a_page_of_another_site_is_recognised(headers, foreign):
+    assert for_other_site("https", headers) is foreign
 
 
-def test_everything_else_is_open_to_everyone():
-    for type_ in TYPES.values():
-        if type_.name not in ("Secret", "GlobalSecret"):
-            check_resource_access(ANONYMOUS, type_)
+def test_a_user_is_shown_on_one_line():
+    assert User("ann", ("a", "b")).printable == "ann/a,b"
+    assert "\n" not in User("ann\nerror", ()).printable

@@ -13,12 +13,14 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.unsent = 0
         self.calls: list[str] = []
+        self.written: list[bytes | bytearray | memoryview] = []
 
     def get_write_buffer_size(self) -> int:
         return self.unsent
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.calls.append(f"write {bytes(data)!r}")
+        self.written.append(data)
 
     def pause_reading(self) -> None:
         self.calls.append("pause")
@@ -52,11 +54,24 @@ async def ends() -> AsyncIterator[tuple[_End, FakeTransport, _End, FakeTransport
 Ends = tuple[_End, FakeTransport, _End, FakeTransport]
 
 
+def receive(end: _End, data: bytes) -> None:
+    """What a transport does with bytes that arrive."""
+    end.get_buffer(-1)[: len(data)] = data
+    end.buffer_updated(len(data))
+
+
 async def test_bytes_go_to_the_other_end(ends: Ends) -> None:
     one, one_transport, two, two_transport = ends
-    one.data_received(b"a")
-    two.data_received(b"b")
+    receive(one, b"a")
+    receive(two, b"b")
     assert (one_transport.calls, two_transport.calls) == (["write b'b'"], ["write b'a'"])
+
+
+async def test_bytes_that_a_transport_keeps_are_not_those_of_the_next_read(ends: Ends) -> None:
+    one, _, two, two_transport = ends
+    receive(one, b"first")
+    receive(two, b"other")
+    assert [bytes(data) for data in two_transport.written] == [b"first"]
 
 
 async def test_slow_end_pauses_the_other(ends: Ends) -> None:
@@ -82,8 +97,8 @@ async def test_reader_that_takes_a_little_is_waited_for_one_that_takes_nothing_i
 async def test_end_of_one_side_closes_both_and_nothing_is_sent_after(ends: Ends) -> None:
     one, one_transport, two, two_transport = ends
     one.eof_received()
-    one.data_received(b"late")
-    two.data_received(b"late")
+    receive(one, b"late")
+    receive(two, b"late")
     assert (one_transport.calls, two_transport.calls) == (["close"], ["close"])
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from kumacp.policy.mesh_traffic_permission import MeshTrafficPermissions, in_merge_order, kri
+from kumacp.policy.mesh_traffic_permission import MeshTrafficPermissions, in_merge_order
+from kumamesh.kri import kri_of
 from kumacp.policy.selector import selects
 from permissions import MESH, dataplane, entry, mesh_traffic_permission
 
@@ -116,10 +117,10 @@ def test_merge_order() -> None:
 
 
 def test_kri_names_zone_namespace_and_display_name() -> None:
-    assert kri(policy(None, "p")) == "kri_mtp_default___p_"
+    assert kri_of(policy(None, "p")) == "kri_mtp_default___p_"
     labels = {
         "kuma.io/zone": "east",
         "k8s.kuma.io/namespace": "demo",
         "kuma.io/display-name": "shown",
     }
-    assert kri(policy(None, "p", labels)) == "kri_mtp_default_east_demo_shown_"
+    assert kri_of(policy(None, "p", labels)) == "kri_mtp_default_east_demo_shown_"

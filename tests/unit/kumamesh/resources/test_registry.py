@@ -22,6 +22,7 @@ from kumamesh.resources.registry import TYPES, by_path, suggest_type
         ("global-secrets", "GlobalSecret"),
         ("globalsecrets", "GlobalSecret"),
         ("traffic-permissions", "TrafficPermission"),
+        ("external-services", "ExternalService"),
         ("meshtrafficpermissions", "MeshTrafficPermission"),
         ("service-insights", "ServiceInsight"),
         ("mesh-insights", "MeshInsight"),
@@ -51,6 +52,7 @@ def test_scopes_and_rights_are_those_of_kuma() -> None:
     assert names("mesh_scoped") == {
         "Dataplane",
         "DataplaneInsight",
+        "ExternalService",
         "MeshTrafficPermission",
         "Secret",
         "ServiceInsight",

@@ -95,6 +95,25 @@ _DOCUMENTS = st.one_of(
         st.dictionaries(_NAMES, st.just("*") | _NAMES, min_size=1, max_size=2),
     ),
     st.builds(
+        lambda service, tls: document(
+            "ExternalService",
+            tags={"kuma.io/service": service},
+            networking={"address": "httpbin.example:443", "tls": tls, "disableHostDNSEntry": True},
+        ),
+        _NAMES,
+        st.fixed_dictionaries(
+            {"enabled": st.booleans()},
+            optional={
+                "caCert": st.just({"secret": "ca"}),
+                "clientKey": st.just({"inlineString": "key"}),
+                "clientCert": st.just({"inline": "aGk="}),
+                "serverName": st.just("httpbin"),
+                "allowRenegotiation": st.booleans(),
+                "skipHostnameVerification": st.booleans(),
+            },
+        ),
+    ),
+    st.builds(
         lambda action: document(
             "MeshTrafficPermission",
             spec={"from": [{"targetRef": {"kind": "Mesh"}, "default": {"action": action}}]},

@@ -1,0 +1,49 @@
+"""What the benchmarks read of running processes, and how they sum up what they measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from lab import ControlPlane
+
+Row = tuple[str, str, str]
+"""What was measured, the figure, the goal."""
+
+
+def pss_mb(pid: int) -> float:
+    """Proportional set size: shared pages are counted by their share."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(next(line for line in text.splitlines() if line.startswith("Pss:")).split()[1]) / 1024
+
+
+def plane_memory_mb(plane: ControlPlane) -> float:
+    """PSS of the control plane and of its front."""
+    return sum(pss_mb(process.pid) for process in _processes(plane))
+
+
+def plane_cpu_s(plane: ControlPlane) -> float:
+    """CPU time of the control plane and of its front since they started."""
+    times = [process.cpu_times() for process in _processes(plane)]
+    return sum(item.user + item.system for item in times)
+
+
+def _processes(plane: ControlPlane) -> list[psutil.Process]:
+    root = psutil.Process(plane.program.process.pid)
+    return [root, *root.children(recursive=True)]
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, round(share * len(values)))]
+
+
+def shown_ms(seconds: Sequence[float]) -> str:
+    """`p50 3.1 ms, p99 12 ms`"""
+    p50, p99 = (percentile(seconds, share) * 1000 for share in (0.5, 0.99))
+    return f"p50 {p50:.{_digits(p50)}f} ms, p99 {p99:.{_digits(p99)}f} ms"
+
+
+def _digits(value: float) -> int:
+    return 0 if value >= 20 else 1 if value >= 2 else 2

@@ -1,0 +1,19 @@
+"""All fuzz targets."""
+
+from __future__ import annotations
+
+import fuzz_agent
+import fuzz_api
+import fuzz_front
+import fuzz_resources
+import fuzz_servers
+import fuzz_tokens
+
+ALL = (
+    *fuzz_resources.TARGETS,
+    *fuzz_tokens.TARGETS,
+    *fuzz_api.TARGETS,
+    *fuzz_servers.TARGETS,
+    *fuzz_front.TARGETS,
+    *fuzz_agent.TARGETS,
+)
