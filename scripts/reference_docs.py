@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import rest_reference
 
 from kumacp.cli import cli as kuma_cp
 from kumacp.settings import CpSettings
@@ -83,6 +84,7 @@ def main() -> int:
         "kuma-dp": page("kuma-dp", kuma_dp, DpSettings),
         "kuma-cp": page("kuma-cp", kuma_cp, CpSettings),
         "kumactl": page("kumactl", kumactl, None),
+        "rest": rest_reference.page(),
     }
     if "--check" in sys.argv[1:]:
         stale = [

@@ -10,11 +10,10 @@ import signal
 import socket
 import tempfile
 import uuid
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from kumacp.api.application import InstanceFacts
+from kumacp.api.application import InstanceFacts, KeyRings
 from kumacp.api.server import ApiServer
 from kumacp.bootstrap_driver import BootstrapDriver
 from kumacp.bootstrap_server import BootstrapServer
@@ -22,23 +21,27 @@ from kumacp.defaults_driver import ensure_defaults
 from kumacp.diagnostics_server import DiagnosticsServer
 from kumacp.dpserver.server import DpServer
 from kumacp.dpserver.tls_disk import CertificateFiles
+from kumacp.envoyadmin.admin_client import AdminClient
+from kumacp.envoyadmin.proxies_driver import ProxiesDriver
 from kumacp.front.process import FrontProcess
 from kumacp.identity.admin_ca import ADMIN_CA_SECRET
 from kumacp.identity.server_cert_disk import ServerCertificate, ensure_server_certificate
 from kumacp.identity.signing_keys import KeyRing
 from kumacp.identity.signing_keys_disk import load_public_keys
 from kumacp.manager.resource_driver import ResourceManager
-from kumacp.metrics import Metrics
+from kumacp.metrics import Instance, Metrics
 from kumacp.mode import Role, role
 from kumacp.policy.permission import inbound_rbac
 from kumacp.settings import CpSettings
-from kumacp.store.api import Store
+from kumacp.store.api import NotFound, Store
 from kumacp.store.memory import MemoryStore
+from kumacp.store.metered_store import MeteredStore
 from kumacp.store.sqlite import SqliteStore
 from kumacp.xds.build import build
 from kumacp.xds.hub import Hub
 from kumamesh import logs
 from kumamesh.errors import UserError
+from kumamesh.logs import Levels
 from kumamesh.resource import ResourceKey
 from kumamesh.settings import Resolved
 from kumamesh.version import VERSION
@@ -56,18 +59,19 @@ def start(resolved: Resolved[CpSettings]) -> None:
     """Run until SIGTERM or SIGINT; UserError when it cannot start or a part of it ends by itself."""
     settings = resolved.settings
     checked = role(settings)
-    logs.configure(settings.log_level, settings.log_format)
+    levels = logs.configure(settings.log_level, settings.log_format, package="kumacp")
     for notice in (*resolved.warnings, *checked.notices):
         _log.warning("%s", notice)
-    asyncio.run(_run(settings, checked))
+    _log.info("kuma-cp is starting", extra={"version": VERSION, "mode": settings.mode, "zone": checked.zone})
+    asyncio.run(_run(settings, checked, levels))
 
 
-async def _run(settings: CpSettings, checked: Role) -> None:
+async def _run(settings: CpSettings, checked: Role, levels: Levels) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        plane = await _ControlPlane.start(settings, checked, stack)
+        plane = await _ControlPlane.start(settings, checked, levels, stack)
         await plane.serve(stopping)
 
 
@@ -87,18 +91,21 @@ class _ControlPlane:
         self._diagnostics = diagnostics
 
     @classmethod
-    async def start(cls, settings: CpSettings, checked: Role, stack: AsyncExitStack) -> _ControlPlane:
+    async def start(
+        cls, settings: CpSettings, checked: Role, levels: Levels, stack: AsyncExitStack
+    ) -> _ControlPlane:
         """Everything listening; `stack` ends what was started, also when a later part cannot start."""
         general = ensure_server_certificate(settings.work_dir, settings.tls_cert_file, settings.tls_key_file)
-        dp_certificate = _dp_server_certificate(settings, general)
+        own = (settings.dp_server_tls_cert_file, settings.dp_server_tls_key_file)
+        dp_certificate = _certificate(settings, own, general)
         static_keys = load_public_keys(settings.dp_token_public_keys)
-        static_user_keys = load_public_keys(settings.user_token_public_keys)
         # First of all: a second control plane in this work dir is told so, and not of a port in use.
-        store = await _open_store(settings)
+        store = MeteredStore(await _open_store(settings))
         stack.push_async_callback(store.close)
         manager = ResourceManager(store, settings)
         metrics = Metrics()
-        diagnostics = DiagnosticsServer(settings, metrics)
+        own = (settings.diagnostics_tls_cert_file, settings.diagnostics_tls_key_file)
+        diagnostics = DiagnosticsServer(settings, metrics, levels, _certificate(settings, own, general))
         await diagnostics.start()
         stack.push_async_callback(diagnostics.stop)
 
@@ -114,9 +121,6 @@ class _ControlPlane:
             static_dataplane_keys=static_keys,
             instance_id=instance,
         )
-        metrics.expose_dp_server(dp_server.stats)
-        metrics.expose_hub(hub)
-        metrics.expose("store_writes", lambda: store.writes)
         driver = BootstrapDriver(settings, store, dp_certificate.cert_path, lambda: dp_server.keys)
         bootstrap = BootstrapServer(driver.answer, dp_certificate.cert_path, dp_certificate.key_path)
         grpc_socket = _grpc_socket(settings, stack)
@@ -128,11 +132,20 @@ class _ControlPlane:
             settings,
             store,
             manager,
-            lambda: _stored_keys(store, settings, static_user_keys),
+            _key_rings(store, settings),
             facts,
             certificate=(general.cert_path, general.key_path),
+            proxies=ProxiesDriver(hub, dp_server.connection, AdminClient(lambda: _admin_ca(store))),
         )
-        metrics.expose("api_requests", lambda: api.requests)
+        metrics.expose_instance(Instance(settings.mode, checked.zone, instance))
+        metrics.expose_process("front", front.pid)
+        metrics.expose_dp_server(dp_server.stats)
+        metrics.expose_hub(hub)
+        metrics.expose_store(store)
+        metrics.expose_http("dp_server", bootstrap.traffic)
+        metrics.expose_http("api_server", api.traffic)
+        metrics.expose("tokens_issued_total", lambda: api.tokens_issued)
+        metrics.expose("log_lines_held_total", lambda: dp_server.lines.held + bootstrap.lines.held)
         await api.start()
         stack.push_async_callback(api.stop)
         # Last, because a gRPC server that was started must be stopped in a way of its own: see `serve`.
@@ -167,12 +180,11 @@ def _calm_garbage_collection() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def _dp_server_certificate(settings: CpSettings, general: ServerCertificate) -> ServerCertificate:
-    if settings.dp_server_tls_cert_file is None and settings.dp_server_tls_key_file is None:
-        return general
-    return ensure_server_certificate(
-        settings.work_dir, settings.dp_server_tls_cert_file, settings.dp_server_tls_key_file
-    )
+def _certificate(
+    settings: CpSettings, own: tuple[Path | None, Path | None], general: ServerCertificate
+) -> ServerCertificate:
+    """That of one server: its own pair, if it was given one."""
+    return general if own == (None, None) else ensure_server_certificate(settings.work_dir, *own)
 
 
 async def _open_store(settings: CpSettings) -> Store:
@@ -193,16 +205,31 @@ def _grpc_socket(settings: CpSettings, stack: AsyncExitStack) -> Path:
     return path
 
 
+async def _admin_ca(store: Store) -> bytes:
+    """Read anew, so that a CA that was replaced is known; empty when there is none."""
+    try:
+        secret = await store.get(ResourceKey("GlobalSecret", "", ADMIN_CA_SECRET))
+    except NotFound:
+        return b""
+    data: bytes = secret.spec.data
+    return data
+
+
 async def _cluster_id(store: Store) -> str:
     """The same for every control plane on this store, also after a restart: derived from what only it has."""
     secret = await store.get(ResourceKey("GlobalSecret", "", ADMIN_CA_SECRET))
     return str(uuid.uuid5(uuid.NAMESPACE_OID, secret.creation_time.isoformat()))
 
 
-async def _stored_keys(store: Store, settings: CpSettings, user_keys: Mapping[str, bytes]) -> KeyRing:
-    """Read anew, so that a key made by the request before is known."""
-    return KeyRing(
-        [*await store.list("Secret"), *await store.list("GlobalSecret")],
-        static_user_keys=user_keys,
-        use_user_secrets=settings.user_token_validator_use_secrets,
-    )
+def _key_rings(store: Store, settings: CpSettings) -> KeyRings:
+    """Keys are read anew each time, so that one made by the request before is known."""
+    user_keys = load_public_keys(settings.user_token_public_keys)
+
+    async def read() -> KeyRing:
+        return KeyRing(
+            [*await store.list("Secret"), *await store.list("GlobalSecret")],
+            static_user_keys=user_keys,
+            use_user_secrets=settings.user_token_validator_use_secrets,
+        )
+
+    return read

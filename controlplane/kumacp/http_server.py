@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
+
+from kumacp.figures import HttpTraffic
 
 FIRST_REQUEST_S = 10.0
 """From the connection to the end of its first request's headers. aiohttp would wait for ever."""
@@ -50,7 +53,7 @@ async def read_body(request: web.BaseRequest, *, limit: int, timeout_s: float) -
 
 class HttpServer(web.Server):
     """Closes connections beyond `max_connections`, those without a request in time, and, unless `life_s` is
-    None, those that last longer than that after their first request began."""
+    None, those that last longer than that after their first request began. `traffic` counts requests."""
 
     def __init__(
         self,
@@ -60,9 +63,10 @@ class HttpServer(web.Server):
         first_request_s: float = FIRST_REQUEST_S,
         life_s: float | None = None,
         max_connections: int = MAX_CONNECTIONS,
+        traffic: HttpTraffic | None = None,
     ) -> None:
         super().__init__(
-            handler,
+            _measured(handler, traffic or HttpTraffic()),
             request_factory=self._request,
             access_log=None,
             logger=_UNHEARD,
@@ -102,6 +106,21 @@ class HttpServer(web.Server):
             if self._life_s is not None and protocol.transport is not None:
                 self._living[protocol] = _abort_in(self._life_s, protocol.transport)
         return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
+
+
+def _measured(handler: Handler, traffic: HttpTraffic) -> Handler:
+    async def measured(request: web.BaseRequest) -> web.StreamResponse:
+        start, status = time.perf_counter(), None
+        traffic.in_flight += 1
+        try:
+            response = await handler(request)
+            status = response.status
+            return response
+        finally:
+            traffic.in_flight -= 1
+            traffic.ended(request.method, status, time.perf_counter() - start)
+
+    return measured
 
 
 def _abort_in(seconds: float, transport: asyncio.Transport) -> asyncio.TimerHandle:

@@ -25,10 +25,9 @@ from kumamesh.resources.insight import (
     Total,
 )
 from kumamesh.resources.registry import TYPES
-from kumamesh.resources.rest import spec_to_json, to_shown
+from kumamesh.resources.rest import shown_head, spec_to_json
 
 DataplaneStatus = Literal["Online", "Offline", "Partially degraded"]
-_HEAD = ("mesh", "name", "labels", "creationTime", "modificationTime", "kri")
 _UNKNOWN_VERSION = "unknown"
 
 
@@ -56,9 +55,7 @@ def not_ready(dataplane: Dataplane) -> tuple[str, ...]:
 
 def overview(resource: Resource, insight: Resource | None) -> dict[str, Any]:
     """A proxy or zone together with its insight, as `_overview` shows it."""
-    document = to_shown(resource)
-    shown: dict[str, Any] = {"type": f"{resource.type}Overview"}
-    shown.update((field, document[field]) for field in _HEAD if field in document)
+    shown: dict[str, Any] = {**shown_head(resource), "type": f"{resource.type}Overview"}
     part = resource.type[0].lower() + resource.type[1:]
     shown[part] = spec_to_json(resource.spec)
     if insight is not None:
@@ -74,8 +71,8 @@ def service_insight_name(mesh: str) -> str:
 def service_insight(
     dataplanes: Iterable[Resource], insights: Iterable[Resource], external: Iterable[Resource] = ()
 ) -> ServiceInsight:
-    """The state of every service of one mesh; `external` are its ExternalServices. A proxy counts once for each
-    of its services. One that outbounds refer to and nobody offers is offline."""
+    """The state of every service of one mesh; `external` are its ExternalServices. A proxy counts once for
+    each of its services. A service that outbounds refer to and nobody offers is offline."""
     tallies: dict[str, _ServiceTally] = defaultdict(_ServiceTally)
     pairs = _pairs(dataplanes, insights)
     for dataplane, insight in pairs:

@@ -1,34 +1,72 @@
-"""Metrics of the control plane, read from the counters of its rooms when somebody asks for them."""
+"""Metrics of the control plane, read from the counters of its rooms when somebody asks for them.
+
+Names are Kuma's where the meaning is the same; docs/reference/metrics.md is made from METRICS.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
 
-from kumacp.dpserver.stats import DpServerStats
+from kumacp.dpserver.stats import DpServerStats, long_type
+from kumacp.exposition import Kind, Labels, MetricSpec, Summary, Value, exposition
+from kumacp.figures import Histograms, HttpTraffic
 from kumacp.xds.hub import Counters
+from kumamesh.version import PRODUCT, VERSION
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+_GAUGE, _HISTOGRAM, _SUMMARY = Kind.GAUGE, Kind.HISTOGRAM, Kind.SUMMARY
+_HTTP = ("code", "method")
 
-class Histogram(Protocol):
-    """Observations by bucket; `buckets` has one more than `bounds`, for what is above all of them."""
+METRICS = (
+    MetricSpec(
+        "cp_info", "This control plane", _GAUGE, ("product", "version", "mode", "zone", "instance_id")
+    ),
+    MetricSpec("event_loop_lag_seconds", "How long a task waited for its turn at this scrape", _GAUGE),
+    MetricSpec("xds_streams_active", "Connected xDS streams", _GAUGE),
+    MetricSpec("xds_streams_total", "xDS streams ever opened"),
+    MetricSpec("xds_streams_refused_total", "Streams that were refused or ended", labels=("reason",)),
+    MetricSpec("xds_responses_sent", "Delta responses sent", labels=("type_url",)),
+    MetricSpec(
+        "xds_requests_received", "Verdicts of proxies on responses", labels=("type_url", "confirmation")
+    ),
+    MetricSpec("xds_delivery", "Milliseconds from a change to the acceptance by a proxy", _SUMMARY),
+    MetricSpec("xds_change_to_ack_seconds", "From a change to the acceptance by a proxy", _HISTOGRAM),
+    MetricSpec("xds_wakes_total", "Times that a stream was woken by a change"),
+    MetricSpec("xds_units_built_total", "Shared xDS resources built and serialised"),
+    MetricSpec("xds_units_reused_total", "Shared xDS resources handed to a further proxy"),
+    MetricSpec("xds_units_held", "Shared xDS resources in memory", _GAUGE),
+    MetricSpec("xds_proxies_woken_total", "Proxies told that something of theirs changed"),
+    MetricSpec("hds_streams_active", "Connected health discovery streams", _GAUGE),
+    MetricSpec("hds_specifiers_total", "Times that a proxy was told what to check"),
+    MetricSpec("hds_reports_total", "Reports of proxies on what they checked"),
+    MetricSpec(
+        "inbound_state_changes_total", "Inbounds whose state was found to be another one", labels=("state",)
+    ),
+    MetricSpec("store", "Seconds of operations on the store", _HISTOGRAM, ("operation", "resource_type")),
+    MetricSpec("store_conflicts", "Writes that came after another one", labels=("resource_type",)),
+    MetricSpec("store_writes_total", "Committed changes", labels=("operation",)),
+    MetricSpec("store_feed_behind", "Committed changes that the slowest follower has yet to take", _GAUGE),
+    MetricSpec("store_size_bytes", "The database on disk, 0 in memory", _GAUGE),
+    MetricSpec("cert_generation", "Workload certificates issued", labels=("mesh",)),
+    MetricSpec("cert_generation_failures", "Workload certificates that failed", labels=("mesh",)),
+    MetricSpec("tokens_issued_total", "Tokens made by the REST API", labels=("kind",)),
+    MetricSpec("tokens_refused_total", "Tokens of proxies that do not hold", labels=("reason",)),
+    MetricSpec("proxies_registered_total", "Proxy resources stored for connecting proxies"),
+    MetricSpec("proxies_deregistered_total", "Proxy resources removed after their proxy was gone"),
+    MetricSpec("insight_writes_total", "Insights stored"),
+    MetricSpec("log_lines_held_total", "Log lines left out because there were too many like them"),
+    MetricSpec("api_server_http_request_duration_seconds", "Requests to the REST API", _HISTOGRAM, _HTTP),
+    MetricSpec("api_server_http_requests_inflight", "Requests to the REST API being answered", _GAUGE),
+    MetricSpec("dp_server_http_request_duration_seconds", "Bootstrap requests", _HISTOGRAM, _HTTP),
+    MetricSpec("dp_server_http_requests_inflight", "Bootstrap requests being answered", _GAUGE),
+)
 
-    bounds: tuple[float, ...]
-    buckets: list[int]
-    count: int
-    sum: float
+Read = Callable[[], Value]
 
 
 class CountingHub(Protocol):
@@ -38,124 +76,121 @@ class CountingHub(Protocol):
     def counters(self) -> Counters: ...
 
 
-Value = float | Mapping[str, float] | Histogram
-Read = Callable[[], Value]
-"""A number, numbers by the value of the metric's label, or a histogram."""
+class WatchedStore(Protocol):
+    """The store, with what it counts."""
+
+    @property
+    def durations(self) -> Histograms: ...
+
+    @property
+    def conflicts(self) -> Mapping[str, int]: ...
+
+    @property
+    def writes(self) -> Mapping[str, int]: ...
+
+    @property
+    def behind(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
-class MetricSpec:
-    """What a metric is; counters get the suffix `_total`."""
+class Instance:
+    """What tells this control plane from others."""
 
-    name: str
-    help: str
-    counter: bool = True
-    label: str = ""
-
-
-METRICS = (
-    MetricSpec("xds_streams_active", "Connected xDS streams", counter=False),
-    MetricSpec("xds_streams", "xDS streams ever opened"),
-    MetricSpec("xds_streams_refused", "xDS streams that were not let in"),
-    MetricSpec("xds_pushes", "Delta responses sent", label="type"),
-    MetricSpec("xds_acks", "Delta responses accepted by proxies", label="type"),
-    MetricSpec("xds_nacks", "Delta responses refused by proxies", label="type"),
-    MetricSpec("xds_wakes", "Times that a stream was woken by a change"),
-    MetricSpec("xds_change_to_ack_seconds", "From a change to the acceptance by a proxy"),
-    MetricSpec("xds_units_built", "Shared xDS resources built and serialised"),
-    MetricSpec("xds_units_reused", "Shared xDS resources handed to a further proxy"),
-    MetricSpec("xds_units_held", "Shared xDS resources in memory", counter=False),
-    MetricSpec("xds_proxies_woken", "Proxies told that something of theirs changed"),
-    MetricSpec("hds_streams_active", "Connected health discovery streams", counter=False),
-    MetricSpec("hds_specifiers", "Times that a proxy was told what to check"),
-    MetricSpec("hds_reports", "Reports of proxies on what they checked"),
-    MetricSpec("inbound_state_changes", "Inbounds whose state was found to be another one", label="state"),
-    MetricSpec("store_writes", "Committed writes", label="operation"),
-    MetricSpec("certificates_issued", "Workload certificates issued"),
-    MetricSpec("certificates_failed", "Workload certificates that could not be issued"),
-    MetricSpec("tokens_refused", "Tokens refused, at the start or during a stream", label="reason"),
-    MetricSpec("proxies_registered", "Proxy resources stored for connecting proxies"),
-    MetricSpec("proxies_deregistered", "Proxy resources removed after their proxy was gone"),
-    MetricSpec("insight_writes", "Insights stored"),
-    MetricSpec("api_requests", "Requests to the REST API", label="status"),
-)
+    mode: str
+    zone: str
+    instance_id: str
 
 
 class Metrics:
     """The registry. `expose` connects a declared metric with the counter of the room that owns it."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        self._processes = CollectorRegistry()
+        ProcessCollector(registry=self._processes)
         self._specs = {spec.name: spec for spec in METRICS}
         self._reads: dict[str, Read] = {}
-        self.registry.register(_Rooms(self._families))
 
     def expose(self, name: str, read: Read) -> None:
         """`read` is called at every scrape and must be cheap; KeyError for a name that is not in METRICS."""
         self._reads[self._specs[name].name] = read
 
-    def expose_dp_server(self, stats: DpServerStats) -> None:
-        """Everything that the data-plane server counts."""
-        reads: dict[str, Read] = {
-            "xds_streams_active": lambda: stats.streams_active,
-            "xds_streams": lambda: stats.streams_total,
-            "xds_streams_refused": lambda: stats.streams_refused,
-            "xds_pushes": lambda: stats.pushes,
-            "xds_acks": lambda: stats.acks,
-            "xds_nacks": lambda: stats.nacks,
-            "xds_wakes": lambda: stats.wakes,
-            "xds_change_to_ack_seconds": lambda: stats.change_to_ack,
-            "certificates_issued": lambda: stats.certificates_issued,
-            "certificates_failed": lambda: stats.certificates_failed,
-            "tokens_refused": lambda: stats.tokens_refused,
-            "proxies_registered": lambda: stats.registrations,
-            "proxies_deregistered": lambda: stats.deregistrations,
-            "insight_writes": lambda: stats.insight_writes,
-            "hds_streams_active": lambda: stats.hds_streams_active,
-            "hds_specifiers": lambda: stats.hds_specifiers,
-            "hds_reports": lambda: stats.hds_reports,
-            "inbound_state_changes": lambda: stats.inbound_state_changes,
-        }
+    def expose_all(self, reads: Mapping[str, Read]) -> None:
         for name, read in reads.items():
             self.expose(name, read)
 
+    def expose_instance(self, instance: Instance) -> None:
+        labels: Labels = (PRODUCT, VERSION, instance.mode, instance.zone, instance.instance_id)
+        self.expose("cp_info", lambda: {labels: 1.0})
+
+    def expose_process(self, name: str, pid: int) -> None:
+        """CPU, memory and open files of a child process, under `<name>_process_*`."""
+        ProcessCollector(namespace=name, pid=lambda: pid, registry=self._processes)
+
+    def expose_http(self, prefix: str, traffic: HttpTraffic) -> None:
+        self.expose(f"{prefix}_http_request_duration_seconds", lambda: traffic.durations.by_labels)
+        self.expose(f"{prefix}_http_requests_inflight", lambda: traffic.in_flight)
+
+    def expose_dp_server(self, stats: DpServerStats) -> None:
+        """Everything that the data-plane server counts."""
+        took = stats.change_to_ack
+        self.expose_all(
+            {
+                "xds_streams_active": lambda: stats.streams_active,
+                "xds_streams_total": lambda: stats.streams_total,
+                "xds_streams_refused_total": lambda: stats.streams_refused,
+                "xds_responses_sent": lambda: {long_type(type_): n for type_, n in stats.pushes.items()},
+                "xds_requests_received": lambda: _verdicts(stats),
+                "xds_delivery": lambda: Summary(took.count, took.sum * 1000.0),
+                "xds_change_to_ack_seconds": lambda: took,
+                "xds_wakes_total": lambda: stats.wakes,
+                "cert_generation": lambda: stats.certificates_issued,
+                "cert_generation_failures": lambda: stats.certificates_failed,
+                "tokens_refused_total": lambda: stats.tokens_refused,
+                "proxies_registered_total": lambda: stats.registrations,
+                "proxies_deregistered_total": lambda: stats.deregistrations,
+                "insight_writes_total": lambda: stats.insight_writes,
+                "hds_streams_active": lambda: stats.hds_streams_active,
+                "hds_specifiers_total": lambda: stats.hds_specifiers,
+                "hds_reports_total": lambda: stats.hds_reports,
+                "inbound_state_changes_total": lambda: stats.inbound_state_changes,
+            }
+        )
+
+    def expose_store(self, store: WatchedStore) -> None:
+        self.expose_all(
+            {
+                "store": lambda: store.durations.by_labels,
+                "store_conflicts": lambda: store.conflicts,
+                "store_writes_total": lambda: store.writes,
+                "store_feed_behind": lambda: store.behind,
+                "store_size_bytes": lambda: store.size,
+            }
+        )
+
     def expose_hub(self, hub: CountingHub) -> None:
         """Everything that the xDS hub counts."""
-        self.expose("xds_units_built", lambda: hub.counters.built)
-        self.expose("xds_units_reused", lambda: hub.counters.reused)
-        self.expose("xds_units_held", lambda: hub.counters.held)
-        self.expose("xds_proxies_woken", lambda: hub.counters.woken)
+        self.expose_all(
+            {
+                "xds_units_built_total": lambda: hub.counters.built,
+                "xds_units_reused_total": lambda: hub.counters.reused,
+                "xds_units_held": lambda: hub.counters.held,
+                "xds_proxies_woken_total": lambda: hub.counters.woken,
+            }
+        )
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
-
-    def _families(self) -> Iterable[Metric]:
-        for name, read in self._reads.items():
-            yield _family(self._specs[name], read())
+        rooms = exposition((self._specs[name], read()) for name, read in self._reads.items())
+        return generate_latest(self._processes) + rooms.encode()
 
 
-class _Rooms(Collector):
-    def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
-        self._collect = collect
-
-    def collect(self) -> Iterable[Metric]:
-        return self._collect()
-
-
-def _family(spec: MetricSpec, value: Value) -> Metric:
-    if not isinstance(value, int | float | Mapping):
-        return HistogramMetricFamily(spec.name, spec.help, buckets=_cumulative(value), sum_value=value.sum)
-    kind = CounterMetricFamily if spec.counter else GaugeMetricFamily
-    if not isinstance(value, Mapping):
-        return kind(spec.name, spec.help, value=value)
-    family = kind(spec.name, spec.help, labels=[spec.label])
-    for label, number in value.items():
-        family.add_metric([label], number)
-    return family
-
-
-def _cumulative(histogram: Histogram) -> Sequence[tuple[str, float]]:
-    bounds = [*(str(bound) for bound in histogram.bounds), "+Inf"]
-    return list(zip(bounds, accumulate(histogram.buckets), strict=True))
+def _verdicts(stats: DpServerStats) -> dict[tuple[str, ...], float]:
+    counted = (("ACK", stats.acks), ("NACK", stats.nacks))
+    return {
+        (long_type(type_), verdict): number
+        for verdict, counter in counted
+        for type_, number in counter.items()
+    }

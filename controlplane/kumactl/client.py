@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import urllib3
 
 from kumactl import transport_client
-from kumactl.answer import entries, text, texts
+from kumactl.answer import entries, plain, text, texts
 from kumactl.configuration import LOCAL_URL, ControlPlane
 from kumactl.failure import Refused, refusal
 from kumactl.transport_client import Reply, TooLarge, failure_reason, is_distrust
@@ -21,7 +21,6 @@ from kumamesh.version import PRODUCT
 
 JSON_TYPE = "application/json"
 PAGE_SIZE = 1000
-MAX_PAGES = 1000
 
 
 class Client:
@@ -54,26 +53,37 @@ class Client:
 
     def get_page(self, path: str, query: Query = ()) -> dict[str, Any]:
         """A page of a list; its items are objects."""
-        page = self.get(path, query)
-        items = page.get("items")
-        if not isinstance(items, list) or len(entries(page, "items")) != len(items):
-            raise self._wrong(f"the answer to {path} is no list of resources")
-        return page
+        return self._page(path, query)[0]
 
     def get_all(
         self, path: str, query: Query = (), *, page_size: int | None = PAGE_SIZE
     ) -> list[dict[str, Any]]:
         """The items of all pages of a list. A `page_size` of None is for lists that have no pages."""
         items: list[dict[str, Any]] = []
+        offsets = {""}
         window = [("size", str(page_size))] if page_size else []
-        for _ in range(MAX_PAGES):
-            page = self.get_page(path, [*query, *window])
+        received = 0
+        while received <= transport_client.MAX_ANSWER_BYTES:
+            page, size = self._page(path, [*query, *window])
+            received += size
             items += page["items"]
-            following = next_offset(page)
-            if not following or not page["items"]:
+            offset = next_offset(page)
+            if not offset or not page["items"]:
                 return items
-            window = [("size", str(page_size or PAGE_SIZE)), ("offset", following)]
-        raise self._wrong(f"the list {path} has more than {MAX_PAGES} pages")
+            if offset in offsets:
+                raise self._wrong(f"the list {path} does not go on: it names the page {plain(offset)} again")
+            offsets.add(offset)
+            window = [("size", str(page_size or PAGE_SIZE)), ("offset", offset)]
+        raise self._wrong(f"the list {path} is larger than {transport_client.MAX_ANSWER_BYTES >> 20} MiB")
+
+    def _page(self, path: str, query: Query) -> tuple[dict[str, Any], int]:
+        """A page of a list, and how many bytes it took."""
+        reply = self._request("GET", path, query=query)
+        page = self._document(reply)
+        items = page.get("items")
+        if not isinstance(items, list) or len(entries(page, "items")) != len(items):
+            raise self._wrong(f"the answer to {path} is no list of resources")
+        return page, len(reply.body)
 
     def put(self, path: str, document: Mapping[str, Any]) -> tuple[bool, list[str]]:
         """(whether it was created, warnings)."""

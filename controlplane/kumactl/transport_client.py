@@ -14,6 +14,7 @@ from kumamesh.errors import UserError
 
 MAX_ANSWER_BYTES = 128 * 2**20
 """More than the configuration of the largest proxy."""
+_BLOCK_BYTES = 256 * 1024
 
 T = TypeVar("T")
 
@@ -47,10 +48,13 @@ def fetch(
     def exchange() -> Reply:
         # Decoding could make a large answer of a small one.
         with pool.request(method, url, body=body, headers=headers, preload_content=False) as response:
-            content = response.read(most + 1, decode_content=False)
-        if len(content) > most:
-            raise TooLarge(f"the answer is larger than {most >> 20} MiB")
-        return Reply(response.status, content)
+            content = bytearray()
+            # Read to the end: only there urllib3 notices that something is missing.
+            while block := response.read(_BLOCK_BYTES, decode_content=False):
+                content += block
+                if len(content) > most:
+                    raise TooLarge(f"the answer is larger than {most >> 20} MiB")
+        return Reply(response.status, bytes(content))
 
     return _within(timeout_s, exchange)
 

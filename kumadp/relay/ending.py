@@ -8,6 +8,8 @@ _REFUSALS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
 _LASTING = _REFUSALS | {"UNIMPLEMENTED"}
 _FIRST_HOLD_S = 1.0
 _LONGEST_HOLD_S = 30.0
+_LONGEST_OUTAGE_HOLD_S = 3.0
+"""As long as Envoy's own longest back-off for ADS."""
 _MAX_LINES = 256
 
 
@@ -43,16 +45,25 @@ class Ending:
 
 @dataclass(slots=True)
 class Holds:
-    """How long a refused Envoy waits before it may ask again; Envoy's own back-off knows no refusals."""
+    """How long a refused Envoy waits before it may ask again; Envoy's own back-off knows no refusals. For HDS
+    it knows nothing at all and tries, with two lines in the log each time, twice a second: with
+    `also_in_outages` it waits whenever the control plane is not there."""
 
+    also_in_outages: bool = False
     _streak: int = 0
+
+    def answered(self) -> None:
+        """The control plane serves this method."""
+        self._streak = 0
 
     def after(self, ending: Ending, chance: float) -> float:
         """Seconds; `chance` is a random number in [0, 1)."""
-        if not ending.lasting:
+        outage = self.also_in_outages and ending.by_upstream and not ending.clean
+        if not (ending.lasting or outage):
             self._streak = 0
             return 0.0
-        ceiling = min(_LONGEST_HOLD_S, _FIRST_HOLD_S * 2.0 ** min(self._streak, 16))
+        longest = _LONGEST_HOLD_S if ending.lasting else _LONGEST_OUTAGE_HOLD_S
+        ceiling = min(longest, _FIRST_HOLD_S * 2.0 ** min(self._streak, 16))
         self._streak += 1
         return ceiling * (0.5 + chance / 2)
 

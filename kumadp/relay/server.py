@@ -8,7 +8,6 @@ import logging
 import os
 import random
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,17 +19,14 @@ from kumadp.relay.ending import Ending, Holds, LineLimit
 from kumadp.relay.memory_process import MemoryTrimmer
 from kumadp.relay.stream_relay import StreamRelay
 from kumadp.relay.upstream_client import MESSAGE_LIMITS, UpstreamStream, target_of
-from kumadp.relay.watch_relay import Watch
+from kumadp.relay.watch_relay import HDS, Watch
 from kumadp.work_dir_disk import remove_stale_socket
 from kumadp_bootstrap.rewrite import Upstream
 from kumamesh.errors import UserError
 
 log = logging.getLogger(__name__)
 
-_SERVICES = (
-    "/envoy.service.discovery.v3.AggregatedDiscoveryService/",
-    "/envoy.service.health.v3.HealthDiscoveryService/",
-)
+_ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
 _OPTIONS = (
     *MESSAGE_LIMITS,
     ("grpc.so_reuseport", 0),
@@ -68,7 +64,7 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         self._leaving = asyncio.Event()
         self._streams: set[StreamRelay] = set()
         self._lost: set[str] = set()
-        self._holds = defaultdict[str, Holds](Holds)
+        self._holds: dict[str, Holds] = {}
         self._lines = LineLimit()
         self._trimmer = MemoryTrimmer()
         self._listener: RelayListener
@@ -110,7 +106,7 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     def service(self, handler_call_details: Any) -> Any:
         """grpc asks here for the handler of a method; None means UNIMPLEMENTED."""
         method = handler_call_details.method
-        if not method.startswith(_SERVICES):
+        if not method.startswith((_ADS, HDS)):
             return None
 
         async def handle(_: Any, context: Any) -> None:
@@ -126,7 +122,7 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         ending = await self._relay(method, context)
         self._report(method, ending)
         with contextlib.suppress(TimeoutError):
-            hold = self._holds[method].after(ending, random.random())  # noqa: S311
+            hold = self._held(method).after(ending, random.random())  # noqa: S311
             await asyncio.wait_for(self._leaving.wait(), hold)
         if not ending.clean:
             await context.abort(getattr(grpc.StatusCode, ending.code), ending.details)
@@ -138,7 +134,11 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         except OSError as error:
             return Ending("UNAVAILABLE", f"the CA file cannot be read: {error}")
         stream = StreamRelay(
-            context, upstream, on_request=tap.request, on_response=self._measured(method, tap.response)
+            context,
+            upstream,
+            on_request=tap.request,
+            on_response=self._measured(method, tap.response),
+            farewell=tap.farewell,
         )
         self._streams.add(stream)
         try:
@@ -146,11 +146,15 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         finally:
             self._streams.discard(stream)
 
+    def _held(self, method: str) -> Holds:
+        return self._holds.setdefault(method, Holds(also_in_outages=method.startswith(HDS)))
+
     def _measured(self, method: str, on_response: Callable[[bytes], None]) -> Callable[[bytes], None]:
         def see(raw: bytes) -> None:
             if method in self._lost:
                 self._lost.remove(method)
                 log.info("%s is answered again", self._called(method))
+            self._held(method).answered()
             self._trimmer.note(len(raw))
             on_response(raw)
 
@@ -164,7 +168,8 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             self._lost.add(method)
         what = self._called(method)
         if ending.refused:
-            if not self._listener.refused(ending.reason()):
+            # Without health discovery a proxy can serve.
+            if not (method.startswith(_ADS) and self._listener.refused(ending.reason())):
                 line = self._lines.admit(ending.reason(), time.monotonic())
                 if line:
                     log.error("%s", line)

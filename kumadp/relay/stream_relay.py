@@ -27,7 +27,7 @@ _LEAVE_TIMEOUT_S = 1.0
 
 class StreamRelay:
     """`downstream` is the servicer context of Envoy's stream. `on_request` and `on_response` see every
-    message before it is passed on."""
+    message before it is passed on, `farewell` gives the last one when it leaves, b"" for none."""
 
     def __init__(
         self,
@@ -36,11 +36,13 @@ class StreamRelay:
         *,
         on_request: Callable[[bytes], None],
         on_response: Callable[[bytes], None],
+        farewell: Callable[[], bytes],
     ) -> None:
         self._downstream = downstream
         self._upstream = upstream
         self._on_request = on_request
         self._on_response = on_response
+        self._farewell = farewell
         self._backlog = Backlog()
         self._wake = asyncio.Event()
         self._leaving = False
@@ -63,8 +65,13 @@ class StreamRelay:
             await self._upstream.close()
 
     async def leave(self) -> None:
-        """Half-close toward the control plane, so that it sees a clean end, and wait for its answer."""
+        """Say the last words and half-close toward the control plane, so that it sees a clean end, and wait
+        for its answer."""
+        last_words = b"" if self._leaving else self._farewell()
         self._leaving = True
+        if last_words:
+            with contextlib.suppress(BacklogFull):
+                self._backlog.put(last_words)
         self._wake.set()
         try:
             async with asyncio.timeout(_LEAVE_TIMEOUT_S):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from kumadp.relay.ending import LineLimit
 
+HDS = "/envoy.service.health.v3.HealthDiscoveryService/"
+
 if TYPE_CHECKING:
     from kumadp.relay.observe import Observer, Progress
 
@@ -16,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Tap:
-    """One stream's messages, in passing."""
+    """One stream's messages, in passing. `farewell` is what is said before it is left, b"" for nothing."""
 
     def __init__(self, watch: Watch, observer: Observer | None) -> None:
         self._watch = watch
@@ -29,6 +31,25 @@ class Tap:
     def response(self, raw: bytes) -> None:
         if self._observer:
             self._observer.response(raw)
+
+    def farewell(self) -> bytes:
+        return b""
+
+
+class HealthTap(Tap):
+    """Of a stream of health discovery."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(watch, None)
+        self._specifier = b""
+
+    def response(self, raw: bytes) -> None:
+        self._specifier = raw
+
+    def farewell(self) -> bytes:
+        from kumadp.relay.farewell import farewell
+
+        return farewell(self._specifier)
 
 
 class Watch:
@@ -44,6 +65,8 @@ class Watch:
         from kumadp.relay.observe import Progress, observer_for
 
         self._progress = self._progress or Progress()
+        if method.startswith(HDS):
+            return HealthTap(self)
         return Tap(self, observer_for(method))
 
     def saw(self, observer: Observer, raw: bytes) -> None:

@@ -9,16 +9,11 @@ import time
 from pathlib import Path
 
 import psutil
+from probe import pss_mb
 
 from lab import ControlPlane, Lab, Sidecar, dataplane, eventually, free_port, http, lab, mesh
 
 ROUNDS = 9
-
-
-def pss_mb(pid: int) -> float:
-    """Proportional set size: shared pages are counted by their share."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(next(line for line in text.splitlines() if line.startswith("Pss:")).split()[1]) / 1024
 
 
 def agent_process(sidecar: Sidecar) -> psutil.Process:

@@ -60,11 +60,12 @@ def storm(made: Fleet) -> tuple[list[float], int, int]:
         for each in writes:
             each.result()
     reached = made.crowd.until({service(number): mark for number, mark in made.marks.items()})
-    return [reached.at[change] - moment for change, moment in due.items()], reached.responses, reached.assignments
+    times = [reached.at[change] - moment for change, moment in due.items()]
+    return times, reached.responses, reached.assignments
 
 
 def run() -> list[Row]:
-    with fleet(SHAPE) as made:
+    with fleet(SHAPE.documents(), SHAPE.services) as made:
         time.sleep(SETTLE_S)
         before = plane_memory_mb(made.plane)
         connected = made.connect()

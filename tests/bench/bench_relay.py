@@ -12,8 +12,8 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from bench_agent import pss_mb
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
+from probe import pss_mb
 
 from kumacp.identity.server_cert import create_server_certificate
 from kumadp.relay.server import Relay

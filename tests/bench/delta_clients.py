@@ -5,9 +5,10 @@ one client for each of the Dataplanes registers as it and subscribes to the serv
 `{"ready": true}` comes on stdout when all are configured.
 
 What a service's assignment says is told by its mark: how far the highest port of its endpoints lies above
-MARK_BASE. `{"until": {SERVICE: MARK}}` is answered when every client that calls these services has acknowledged
-the mark or a later one, with `{"reached": [[SERVICE, MARK, MONOTONIC], ...], "responses": N, "assignments": N}`:
-when the last client acknowledged each mark, and what was received, since the answer before.
+MARK_BASE. `{"until": {SERVICE: MARK}}` is answered when every client that calls these services has
+acknowledged the mark or a later one, with
+`{"reached": [[SERVICE, MARK, MONOTONIC], ...], "responses": N, "assignments": N}`: when the last client
+acknowledged each mark, and what was received, since the answer before.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
-"""A mesh of many services and proxies as its control plane sees it: every proxy offers one service and calls a
-few. Each service has one more instance, of no connected proxy: its port is the service's mark, and moves."""
+"""A mesh of many services and proxies as its control plane sees it.
+
+Every proxy offers one service and calls a few. Each service has one more instance, of no connected proxy: its
+port is the service's mark, and moves.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import http.client
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,16 +108,17 @@ def marked(number: int, mark: int) -> dict[str, Any]:
 
 
 class Fleet:
-    """A control plane with all instances stored, and with all proxies connected after `connect`."""
+    """A control plane that knows the moving instance of every service; the proxies of the documents are
+    connected by `connect`."""
 
-    def __init__(self, plane: ControlPlane, shape: Shape) -> None:
+    def __init__(self, plane: ControlPlane, proxies: Sequence[Mapping[str, Any]], services: int) -> None:
         self.plane = plane
-        self.shape = shape
+        self.proxies = proxies
         self.rest = Rest(plane)
-        self.marks = dict.fromkeys(range(shape.services), 0)
+        self.marks = dict.fromkeys(range(services), 0)
         self._crowd: Crowd | None = None
         self.rest.put(mesh())
-        for number in range(shape.services):
+        for number in range(services):
             self.rest.put(marked(number, 0))
 
     @property
@@ -125,7 +129,7 @@ class Fleet:
     def connect(self, processes: int = PROCESSES) -> float:
         """Seconds from the start of the clients until all are configured."""
         begin = time.monotonic()
-        self._crowd = Crowd(self.plane, self.shape.documents(), processes)
+        self._crowd = Crowd(self.plane, self.proxies, processes)
         self._crowd.ready()
         return time.monotonic() - begin
 
@@ -148,9 +152,10 @@ class Fleet:
 
 
 @contextlib.contextmanager
-def fleet(shape: Shape) -> Iterator[Fleet]:
+def fleet(proxies: Sequence[Mapping[str, Any]], services: int) -> Iterator[Fleet]:
+    """With a control plane of its own."""
     with tempfile.TemporaryDirectory() as folder, lab(Path(folder)) as started:
-        made = Fleet(started.control_plane(), shape)
+        made = Fleet(started.control_plane(), proxies, services)
         try:
             yield made
         finally:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ads_client import WITHIN_S, AdsClient, node_metadata
 from kumacp.defaults_driver import ensure_defaults
+from kumacp.dpserver.clock import Clock
 from kumacp.dpserver.server import DpServer
 from kumacp.dpserver.tls_disk import CertificateFiles
 from kumacp.identity.signing_keys import KeyRing, TokenKind
@@ -82,14 +83,21 @@ class Plane:
     """One running control plane, as far as proxies see it."""
 
     def __init__(
-        self, store: Store, settings: CpSettings, target: str, certificate: CertificateFiles | None
+        self,
+        store: Store,
+        settings: CpSettings,
+        target: str,
+        certificate: CertificateFiles | None,
+        clock: Clock | None,
     ) -> None:
         self.store = store
         self.settings = settings
         self.target = target
         self.manager = ResourceManager(store, settings)
         self.hub = Hub(settings.zone_name, build, inbound_rbac)
-        self.server = DpServer(settings, store, self.manager, self.hub, certificate=certificate)
+        self.server = DpServer(
+            settings, store, self.manager, self.hub, certificate=certificate, clock=clock
+        )
 
     async def token(self, name: str = "", mesh: str = "default", **more: Any) -> str:
         valid_for_s = more.pop("valid_for_s", 3600.0)
@@ -154,13 +162,18 @@ async def eventually(condition: Callable[[], Awaitable[Any]], within_s: float = 
 
 @asynccontextmanager
 async def running(
-    store: Store, folder: Path, *, certificate: CertificateFiles | None = None, **changes: Any
+    store: Store,
+    folder: Path,
+    *,
+    certificate: CertificateFiles | None = None,
+    clock: Clock | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Plane]:
     """A control plane on a Unix socket in `folder`; `changes` replace settings. Its end is a shutdown."""
     settings = replace(SETTINGS, **changes)
     socket = folder / "dp.sock"
     socket.unlink(missing_ok=True)
-    plane = Plane(store, settings, f"unix:{socket}", certificate)
+    plane = Plane(store, settings, f"unix:{socket}", certificate, clock)
     await plane.server.start(plane.target)
     async with asyncio.TaskGroup() as group:
         group.create_task(plane.server.run())

@@ -2,7 +2,7 @@
 
 Run as `python flood_clients.py PORT CA TOKEN FIRST COUNT BOOTSTRAPS`: COUNT delta streams, each over a connection
 of its own with a Dataplane of its own, and BOOTSTRAPS requests for a bootstrap. Prints `ready`, waits for a line,
-begins with all of them at once, prints a line of JSON (`served`, `bootstrapped`, `failures`, `seconds`), keeps
+begins with all of them at once, prints a line of JSON (`served`, `bootstrapped`, `retries`, `failures`, `seconds`), keeps
 its streams open until its stdin ends, and then prints how many of them were ended meanwhile.
 """
 
@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import functools
 import json
 import os
+import random
 import resource
 import ssl
 import sys
@@ -19,14 +21,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import grpc
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
 
-from ads_client import SERVICE, node_metadata
+from ads_client import node_metadata
+from h2_client import CLOSED, GOAWAY, DeltaConnection
 from kumamesh.xds import CLUSTER, LISTENER
 from lab import dataplane
 
-_OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
 _WITHIN_S = 240.0
 
 
@@ -35,12 +36,14 @@ class Flood:
         self._port, self._ca, self._token = port, ca, token
         self._numbers = range(first, first + count)
         self._bootstraps = range(first, first + bootstraps)
-        self._credentials = grpc.ssl_channel_credentials(ca)
-        self._open: list[tuple[Any, Any]] = []
+        self._open: list[DeltaConnection] = []
+        self._keeping: asyncio.TaskGroup
         self.failures: collections.Counter[str] = collections.Counter()
-        self.served = self.bootstrapped = 0
+        self.served = self.bootstrapped = self.retries = 0
 
-    async def run(self) -> None:
+    async def run(self, keeping: asyncio.TaskGroup) -> None:
+        """Returns when everybody was served, or was not; the streams are kept open in `keeping`."""
+        self._keeping = keeping
         async with asyncio.TaskGroup() as group:
             for number in self._numbers:
                 group.create_task(self._count(self._stream(number), "stream"))
@@ -51,32 +54,38 @@ class Flood:
         try:
             async with asyncio.timeout(_WITHIN_S):
                 await work
-        except grpc.aio.AioRpcError as error:
-            self.failures[f"{what}: {error.code().name} {error.details()}"] += 1
         except (OSError, TimeoutError, EOFError, AssertionError) as error:
             self.failures[f"{what}: {type(error).__name__} {error}"] += 1
 
     async def _stream(self, number: int) -> None:
+        """Until it is served, which may take another try, as it may for a proxy: its connections end when they
+        take longer than the server's limits, and 3,000 TLS handshakes take a busy machine seconds."""
+        while True:
+            try:
+                return await self._try(number)
+            except EOFError as error:
+                if str(error) not in (CLOSED, GOAWAY):
+                    raise
+                self.retries += 1
+            await asyncio.sleep(random.uniform(0.5, 2.0))
+
+    async def _try(self, number: int) -> None:
         """Served: it has its clusters and its listeners."""
-        channel = grpc.aio.secure_channel(f"localhost:{self._port}", self._credentials, _OPTIONS)
-        method = f"{SERVICE}/DeltaAggregatedResources"
-        call = channel.stream_stream(method)(metadata=(("authorization", self._token),), wait_for_ready=True)
-        self._open.append((channel, call))
-        await call.write(_first(number).SerializeToString())
-        await call.write(DeltaDiscoveryRequest(type_url=LISTENER).SerializeToString())
+        connection = DeltaConnection(self._port, self._context(("h2",)), self._token)
+        await connection.open()
+        connection.send(_first(number))
+        connection.send(DeltaDiscoveryRequest(type_url=LISTENER))
         waiting = {CLUSTER, LISTENER}
         while waiting:
-            data = await call.read()
-            if data is grpc.aio.EOF:
-                raise EOFError(f"{(await call.code()).name} {await call.details()}")
-            response = DeltaDiscoveryResponse.FromString(data)
+            response = DeltaDiscoveryResponse.FromString(await connection.receive())
             waiting.discard(response.type_url)
-            ack = DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
-            await call.write(ack.SerializeToString())
+            connection.send(DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce))
         self.served += 1
+        self._open.append(connection)
+        self._keeping.create_task(connection.keep())
 
     async def _bootstrap(self, number: int) -> None:
-        context = ssl.create_default_context(cadata=self._ca.decode())
+        context = self._context(())
         body = json.dumps(_request(number, self._token)).encode()
         reader, writer = await asyncio.open_connection("localhost", self._port, ssl=context, ssl_handshake_timeout=60)
         head = f"POST /bootstrap HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -89,7 +98,14 @@ class Flood:
         self.bootstrapped += 1
 
     def ended(self) -> int:
-        return sum(call.done() for _, call in self._open)
+        return sum(connection.ended for connection in self._open)
+
+    @functools.cache  # noqa: B019  # one flood per process
+    def _context(self, alpn: tuple[str, ...]) -> ssl.SSLContext:
+        context = ssl.create_default_context(cadata=self._ca.decode())
+        if alpn:
+            context.set_alpn_protocols(list(alpn))
+        return context
 
 
 def _document(number: int) -> dict[str, Any]:
@@ -126,9 +142,14 @@ async def main() -> None:
     print("ready", flush=True)
     await orders.readline()
     begun = time.monotonic()
-    await flood.run()
-    figures = {"served": flood.served, "bootstrapped": flood.bootstrapped, "failures": dict(flood.failures)}
-    print(json.dumps({**figures, "seconds": time.monotonic() - begun}), flush=True)
+    async with asyncio.TaskGroup() as keeping:
+        await flood.run(keeping)
+        await _report(flood, orders, time.monotonic() - begun)
+
+
+async def _report(flood: Flood, orders: asyncio.StreamReader, seconds: float) -> None:
+    figures = {"served": flood.served, "bootstrapped": flood.bootstrapped, "failures": dict(flood.failures), "retries": flood.retries}
+    print(json.dumps({**figures, "seconds": seconds}), flush=True)
     await orders.read()
     print(json.dumps({"ended": flood.ended()}), flush=True)
     os._exit(0)  # thousands of open streams are not worth closing one by one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import hub_world as world
 from kumacp.store.api import Change
@@ -22,6 +23,14 @@ from kumacp.xds.model import (
     UnitInput,
     freeze_tags,
 )
+from kumacp.xds.outside import (
+    ExternalCluster,
+    ExternalEndpoint,
+    ExternalTls,
+    NoDestinationCluster,
+    PassthroughCluster,
+    PassthroughListener,
+)
 from kumamesh.names import MANAGED_BY_LABEL, SERVICE_TAG
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.dataplane import Outbound
@@ -35,7 +44,8 @@ HTTP = {"http", "http2", "grpc"}
 
 
 class Model:
-    """All resources, and the little that history decides: last protocols, readiness, issued identities."""
+    """All resources, and the little that history decides: last protocols, readiness, issued identities, last
+    usable forms of external services."""
 
     def __init__(self) -> None:
         self.resources: dict[ResourceKey, Resource] = {}
@@ -44,9 +54,14 @@ class Model:
         self.backends: dict[str, str] = {}
         self.identities: dict[ResourceKey, IdentitySecret] = {}
         self.kept: dict[ResourceKey, Names] = {}
+        self.external: dict[ResourceKey, ExternalEndpoint] = {}
 
     def apply(self, changes: Iterable[Change]) -> None:
         for change in changes:
+            if change.key.type == "ExternalService":
+                before = self.resources.get(change.key)
+                if before is None or change.new is None or before.spec.service != change.new.spec.service:
+                    self.external.pop(change.key, None)
             if change.new is None:
                 self.resources.pop(change.key, None)
             else:
@@ -87,6 +102,14 @@ class Model:
         services = self.resources[proxy].spec.services()
         return (repr(backend.name), repr(services), content_version(ca.spec.data))
 
+    def unusable(self) -> set[ResourceKey]:
+        """External services that cannot be used as they are written."""
+        return {
+            key
+            for key, resource in self.resources.items()
+            if key.type == "ExternalService" and self._external_endpoint(resource) is None
+        }
+
     def backend(self, mesh: str) -> MtlsBackend | None:
         resource = self.resources.get(ResourceKey("Mesh", "", mesh))
         return resource.spec.enabled_backend if resource else None
@@ -102,6 +125,10 @@ class Model:
             self.ready = {at for at in self.ready if at[0] != mesh}
         self.backends[mesh] = enabled
         dataplanes = self._of("Dataplane", mesh)
+        for external in self._of("ExternalService", mesh):
+            endpoint = self._external_endpoint(external)
+            if endpoint is not None:
+                self.external[external.key] = endpoint
         for service in ("s1", "s2", "s3"):
             at = (mesh, service)
             offering = [
@@ -121,9 +148,39 @@ class Model:
                     self.ready.discard(at)
                 else:
                     self.ready.add(at)
+            elif outside := self._outside(mesh, service):
+                self.protocols[at] = _common({one.spec.protocol_name for one in outside})
             elif not referred:
                 self.protocols.pop(at, None)
                 self.ready.discard(at)
+
+    def _outside(self, mesh: str, service: str) -> list[Resource]:
+        """The external services of a service that no Dataplane offers."""
+        offered = any(
+            inbound.service == service and inbound.state != "Ignored"
+            for dataplane in self._of("Dataplane", mesh)
+            for inbound in dataplane.spec.networking.inbound
+        )
+        return [
+            one for one in self._of("ExternalService", mesh) if not offered and one.spec.service == service
+        ]
+
+    def _external_endpoint(self, resource: Resource) -> ExternalEndpoint | None:
+        tls = resource.spec.networking.tls
+        host, port = resource.spec.networking.address.split(":")
+        tags = {tag: value for tag, value in resource.spec.tags.items() if tag != SERVICE_TAG}
+        found = None
+        if tls is not None:
+            ca = b""
+            if tls.ca_cert is not None:
+                secret = self.resources.get(ResourceKey("Secret", resource.mesh, tls.ca_cert.secret))
+                if secret is None or secret.spec.data == world.NO_PEM:
+                    return None
+                ca = secret.spec.data
+            tags["kuma.io/external-service-name"] = resource.name
+            found = ExternalTls("" if host == "192.0.2.1" else host, host, ca)
+        zone = tags.get("kuma.io/zone", "")
+        return ExternalEndpoint(Endpoint(host, int(port), tags=tuple(sorted(tags.items())), zone=zone), found)
 
     def _certified(self, at: tuple[str, str], enabled: str, dataplanes: list[Resource]) -> bool:
         for dataplane in dataplanes:
@@ -145,10 +202,32 @@ class Model:
             ca = self.resources.get(world.ca(mesh=mesh, backend=backend.name).key)
             inputs += [CaSecret(mesh, ca.spec.data)] if ca else []
             inputs += [self.identities[dataplane.key]] if dataplane.key in self.identities else []
-        return [*inputs, *self._inbound_inputs(dataplane, mode), *self._outbound_inputs(dataplane, mode)]
+        return [
+            *inputs,
+            *self._passthrough_inputs(dataplane, mode),
+            *self._inbound_inputs(dataplane, mode),
+            *self._outbound_inputs(dataplane, mode),
+        ]
+
+    def _passthrough_inputs(self, dataplane: Resource, mode: TlsMode | None) -> list[UnitInput]:
+        if dataplane.spec.networking.transparent_proxying is None:
+            return []
+        mesh = self.resources.get(ResourceKey("Mesh", "", dataplane.mesh))
+        ports = {inbound.port for inbound in dataplane.spec.networking.inbound}
+        strict = tuple(sorted(ports)) if mode is TlsMode.STRICT else ()
+        inputs: list[UnitInput] = [NoDestinationCluster()]
+        for family, address, source in (("ipv4", "0.0.0.0", "127.0.0.6"), ("ipv6", "::", "::6")):
+            out, into = f"outbound:passthrough:{family}", f"inbound:passthrough:{family}"
+            if mesh is None or mesh.spec.passthrough:
+                inputs.append(PassthroughCluster(out))
+            inputs.append(PassthroughListener(out, address, 15001, True, True))
+            inputs.append(PassthroughCluster(into, source))
+            inputs.append(PassthroughListener(into, address, 15006, False, True, strict))
+        return inputs
 
     def _inbound_inputs(self, dataplane: Resource, mode: TlsMode | None) -> list[UnitInput]:
         mesh, spec = dataplane.mesh, dataplane.spec
+        redirected = spec.networking.transparent_proxying is not None
         inputs: list[UnitInput] = []
         for inbound in spec.networking.inbound:
             if inbound.state == "Ignored":
@@ -162,7 +241,8 @@ class Model:
                 mesh_traffic_permissions=(),
                 http=protocol in HTTP,
             )
-            inputs.append(LocalCluster(spec.networking.address, inbound.port, protocol))
+            source = "127.0.0.6" if redirected else ""
+            inputs.append(LocalCluster(spec.networking.address, inbound.port, protocol, source))
             inputs.append(
                 InboundListener(
                     spec.networking.address,
@@ -175,6 +255,7 @@ class Model:
                     mode,
                     rbac if mode else None,
                     reuse_port=True,
+                    bind=not redirected,
                 )
             )
         return inputs
@@ -189,10 +270,15 @@ class Model:
             ready = (mesh, service) in self.ready
             tls = mode is TlsMode.STRICT or (mode is TlsMode.PERMISSIVE and ready)
             tags = tuple((tag, value) for tag, value in freeze_tags(outbound.tags) if tag != SERVICE_TAG)
-            cluster = ServiceCluster(mesh, service, protocol, tls, tags)
-            inputs.append(cluster)
-            version = world.build(cluster).version
-            inputs.append(ServiceEndpoints(service, self._endpoints(mesh, outbound), version, tags))
+            outside = self._outside(mesh, service)
+            if outside:
+                endpoints = self._external_endpoints(mesh, outside, outbound)
+                inputs.append(ExternalCluster(service, protocol, endpoints, tags))
+            else:
+                cluster = ServiceCluster(mesh, service, protocol, tls, tags)
+                inputs.append(cluster)
+                version = world.build(cluster).version
+                inputs.append(ServiceEndpoints(service, self._endpoints(mesh, outbound), version, tags))
             inputs.append(
                 OutboundListener(
                     outbound.address,
@@ -201,11 +287,27 @@ class Model:
                     service,
                     freeze_tags(outbound.tags),
                     protocol,
-                    own_tags if protocol in HTTP else (),
+                    own_tags if protocol in HTTP and not outside else (),
                     reuse_port=True,
+                    external=bool(outside),
+                    bind=spec.networking.transparent_proxying is None,
                 )
             )
         return inputs
+
+    def _external_endpoints(
+        self, mesh: str, outside: list[Resource], outbound: Outbound
+    ) -> tuple[ExternalEndpoint, ...]:
+        resource = self.resources.get(ResourceKey("Mesh", "", mesh))
+        near_first = resource is not None and resource.spec.routing.locality_aware_load_balancing
+        found = []
+        for one in outside:
+            endpoint = self.external.get(one.key)
+            tags = {SERVICE_TAG: one.spec.service, **dict(endpoint.at.tags)} if endpoint else {}
+            if endpoint is not None and tags.items() >= outbound.tags.items():
+                priority = 1 if near_first and endpoint.at.zone == "west" else 0
+                found.append(replace(endpoint, at=replace(endpoint.at, priority=priority)))
+        return tuple(found)
 
     def _endpoints(self, mesh: str, outbound: Outbound) -> tuple[Endpoint, ...]:
         found = [

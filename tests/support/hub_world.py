@@ -19,18 +19,27 @@ from kumacp.xds.model import (
 from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL, builtin_ca_cert_secret
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.dataplane import Dataplane, Inbound
+from kumamesh.resources.external_service import ExternalService
 from kumamesh.resources.insight import DataplaneInsight
 from kumamesh.resources.mesh import Mesh
 from kumamesh.resources.permission import TrafficPermission
 from kumamesh.resources.secret import Secret
 from kumamesh.xds import XdsResource, content_version
+from mesh_pki import Pki
 
 METADATA = ProxyMetadata(
-    features=frozenset({"feature-readiness-unix-socket", "feature-reuse-port"}),
+    features=frozenset(
+        {"feature-readiness-unix-socket", "feature-reuse-port", "feature-strict-inbound-ports"}
+    ),
     admin_port=9901,
     readiness_port=9902,
     workdir="/run/kuma",
 )
+
+AUTHORITIES = (Pki.create("one").ca, Pki.create("two").ca)
+"""PEM texts that an ExternalService may trust."""
+NO_PEM = b"garbage"
+REDIRECTED = {"redirectPortInbound": 15006, "redirectPortOutbound": 15001}
 
 
 def build(input_: UnitInput) -> XdsResource:
@@ -100,12 +109,14 @@ def dataplane(
     return Resource(key(name, mesh), Dataplane.model_validate(spec), labels)
 
 
-def mesh(name: str = "default", mode: str = "", backend: str = "ca-1", lifetime: str = "1h") -> Resource:
-    """`mode` empty: no mTLS."""
+def mesh(
+    name: str = "default", mode: str = "", backend: str = "ca-1", lifetime: str = "1h", **fields: Any
+) -> Resource:
+    """`mode` empty: no mTLS. `fields` are further ones of the Mesh."""
     rotation = {"rotation": {"expiration": lifetime}}
     backends = [{"name": backend, "type": "builtin", "mode": mode, "dpCert": rotation}]
     mtls = {"mtls": {"enabledBackend": backend, "backends": backends}} if mode else {}
-    return Resource(ResourceKey("Mesh", "", name), Mesh.model_validate(mtls))
+    return Resource(ResourceKey("Mesh", "", name), Mesh.model_validate({**fields, **mtls}))
 
 
 def secret(name: str, data: bytes, mesh: str = "default") -> Resource:
@@ -128,6 +139,28 @@ def traffic_permission(name: str, source: str, destination: str, mesh: str = "de
         "destinations": [{"match": {"kuma.io/service": destination}}],
     }
     return Resource(ResourceKey("TrafficPermission", mesh, name), TrafficPermission.model_validate(spec))
+
+
+def external_service(
+    name: str,
+    service: str,
+    address: str = "httpbin.example:443",
+    *,
+    mesh: str = "default",
+    protocol: str = "",
+    tags: Mapping[str, str] | None = None,
+    tls: Mapping[str, Any] | None = None,
+) -> Resource:
+    """`tls` given: TLS is on."""
+    spec = {
+        "networking": {"address": address, **({} if tls is None else {"tls": {"enabled": True, **tls}})},
+        "tags": {
+            "kuma.io/service": service,
+            **({"kuma.io/protocol": protocol} if protocol else {}),
+            **(tags or {}),
+        },
+    }
+    return Resource(ResourceKey("ExternalService", mesh, name), ExternalService.model_validate(spec))
 
 
 def identity(request: IdentityRequest, serial: int = 1) -> IdentitySecret:

@@ -19,6 +19,7 @@ from kumacp.api.server import ApiServer
 from kumacp.defaults_driver import ensure_defaults
 from kumacp.identity.server_cert_disk import ensure_server_certificate
 from kumacp.identity.signing_keys import KeyRing
+from kumacp.identity.signing_keys_disk import load_public_keys
 from kumacp.manager.resource_driver import ResourceManager
 from kumacp.settings import CpSettings
 from kumacp.store.memory import MemoryStore
@@ -44,6 +45,7 @@ class RunningApi:
     store: MemoryStore
     manager: ResourceManager
     certificate: Path
+    settings: CpSettings
 
     @property
     def http_url(self) -> str:
@@ -54,7 +56,11 @@ class RunningApi:
         return f"https://localhost:{self.server.https_port}"
 
     async def key_ring(self) -> KeyRing:
-        return KeyRing([*await self.store.list("Secret"), *await self.store.list("GlobalSecret")])
+        return KeyRing(
+            [*await self.store.list("Secret"), *await self.store.list("GlobalSecret")],
+            static_user_keys=load_public_keys(self.settings.user_token_public_keys),
+            use_user_secrets=self.settings.user_token_validator_use_secrets,
+        )
 
 
 _FIRST_START: list[Resource] = []
@@ -86,7 +92,7 @@ async def running_api(work_dir: Path, **overrides: Any) -> AsyncIterator[Running
     facts = InstanceFacts(hostname="host-1", instance_id="instance-1", cluster_id="cluster-1")
     paths = (certificate.cert_path, certificate.key_path)
     server = ApiServer(settings, store, manager, key_rings, facts, certificate=paths)
-    api = RunningApi(server, store, manager, certificate.cert_path)
+    api = RunningApi(server, store, manager, certificate.cert_path, settings)
     await server.start()
     try:
         yield api

@@ -28,11 +28,21 @@ from kumacp.xds.model import (
     UnitInput,
     UriMatch,
 )
+from kumacp.xds.outside import (
+    ExternalCluster,
+    ExternalEndpoint,
+    ExternalTls,
+    NoDestinationCluster,
+    PassthroughCluster,
+    PassthroughListener,
+)
 
 # Stand for PEM texts, so that goldens do not change with every new key.
 CA_PEM = b"<PEM of a certificate authority>"
 CERTIFICATE_PEM = b"<PEM of a certificate chain>"
 KEY_PEM = b"<PEM of a private key>"
+SYSTEM_CA_FILE = "/host/trusts.pem"
+"""Stands for a file with a certificate authority."""
 
 WEB = UriMatch("spiffe://default/web")
 API = UriMatch("spiffe://default/api")
@@ -78,6 +88,8 @@ def cases() -> dict[str, UnitInput]:
         **dict(_outbounds()),
         **dict(_clusters()),
         **dict(_endpoints()),
+        **dict(_external_clusters()),
+        **dict(_passthrough()),
         "admin_listener": AdminListener(
             "192.0.2.1", 9901, AdminTls(CERTIFICATE_PEM, KEY_PEM, CA_PEM), reuse_port=True
         ),
@@ -137,6 +149,7 @@ def _inbounds() -> Iterator[tuple[str, UnitInput]]:
     nobody = MatcherRbac((SpiffeRule("kri_mtp_default___nobody_"),))
     yield "inbound_tcp_rules_of_nobody", inbound(next(ports), "tcp", **strict, rbac=nobody)
     yield "inbound_http_ipv4_only", inbound(next(ports), "http", ipv6=False, reuse_port=False, tags=())
+    yield "inbound_tcp_redirected", inbound(next(ports), "tcp", bind=False)
 
 
 def _outbounds() -> Iterator[tuple[str, UnitInput]]:
@@ -146,6 +159,8 @@ def _outbounds() -> Iterator[tuple[str, UnitInput]]:
     tags = (("kuma.io/service", "backend"), ("version", "v1"))
     yield "outbound_http_with_tags", outbound(next(ports), "http", tags=tags, source_tags=())
     yield "outbound_http_ipv4_only", outbound(next(ports), "http", ipv6=False, reuse_port=False)
+    yield "outbound_http_external", outbound(next(ports), "http", external=True, source_tags=())
+    yield "outbound_tcp_redirected", outbound(next(ports), "tcp", bind=False)
 
 
 def _clusters() -> Iterator[tuple[str, UnitInput]]:
@@ -159,6 +174,7 @@ def _clusters() -> Iterator[tuple[str, UnitInput]]:
     for port, protocol in enumerate(("tcp", "http", "http2", "grpc"), start=8080):
         yield f"local_cluster_{protocol}", LocalCluster("127.0.0.1", port, protocol)
     yield "local_cluster_ipv6", LocalCluster("::1", 8090, "tcp")
+    yield "local_cluster_redirected", LocalCluster("192.0.2.1", 8091, "http", "127.0.0.6")
     yield "admin_cluster", AdminCluster("127.0.0.1", 9901)
     yield "readiness_cluster_pipe", ReadinessCluster("/run/kuma/ready.sock", "", 0)
 
@@ -178,5 +194,75 @@ def _endpoints() -> Iterator[tuple[str, UnitInput]]:
             ),
             "v",
             tags=(("version", "v1"),),
+        ),
+    )
+
+
+def external(host: str, tls: ExternalTls | None = None, port: int = 443, **tags: str) -> ExternalEndpoint:
+    """`tags` as in a resource; the zone among them is that of the endpoint too."""
+    return ExternalEndpoint(
+        Endpoint(host, port, tags=tuple(sorted(tags.items())), zone=tags.get("kuma.io/zone", "")), tls
+    )
+
+
+def _external_clusters() -> Iterator[tuple[str, UnitInput]]:
+    name = "kuma.io/external-service-name"
+    mutual = ExternalTls(
+        "sni.example", "sni.example", CA_PEM, CERTIFICATE_PEM, KEY_PEM, allow_renegotiation=True
+    )
+    yield (
+        "external_http",
+        ExternalCluster("external-http", "http", (external("httpbin.example", port=80),)),
+    )
+    yield "external_static", ExternalCluster("by-ip", "tcp", (external("192.0.2.7"), external("2001:db8::7")))
+    yield "external_none", ExternalCluster("without-endpoint", "tcp", ())
+    yield (
+        "external_mixed_tls",
+        ExternalCluster(
+            "mixed",
+            "grpc",
+            (
+                external("one.example", mutual, **{name: "one", "kuma.io/zone": "east"}),
+                external("192.0.2.8", ExternalTls("", "192.0.2.8"), **{name: "two"}),
+                external("three.example", ExternalTls("three.example", "", CA_PEM), **{name: "three"}),
+                external("plain.example", port=80),
+            ),
+            system_ca=SYSTEM_CA_FILE,
+            ipv6=True,
+        ),
+    )
+    yield (
+        "external_unverified_with_tags",
+        ExternalCluster(
+            "mixed",
+            "http2",
+            (external("x.example", ExternalTls("x.example", "x.example"), **{name: "x", "version": "v1"}),),
+            tags=(("version", "v1"),),
+        ),
+    )
+
+
+def _passthrough() -> Iterator[tuple[str, UnitInput]]:
+    yield "passthrough_outbound_cluster", PassthroughCluster("outbound:passthrough:ipv4")
+    yield "passthrough_inbound_cluster", PassthroughCluster("inbound:passthrough:ipv4", "127.0.0.6")
+    yield "passthrough_inbound_cluster_ipv6", PassthroughCluster("inbound:passthrough:ipv6", "::6")
+    yield "no_destination_cluster", NoDestinationCluster()
+    yield (
+        "passthrough_outbound",
+        PassthroughListener("outbound:passthrough:ipv4", "0.0.0.0", 15001, outbound=True, reuse_port=True),
+    )
+    yield (
+        "passthrough_inbound",
+        PassthroughListener("inbound:passthrough:ipv6", "::", 15006, outbound=False, reuse_port=False),
+    )
+    yield (
+        "passthrough_inbound_strict",
+        PassthroughListener(
+            "inbound:passthrough:ipv4",
+            "0.0.0.0",
+            15006,
+            outbound=False,
+            reuse_port=True,
+            ports=(8080, 9090, 49151),
         ),
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kumacp.api import auth, parameters, problem, token_requests
 from kumacp.api.access import Right, require
+from kumacp.api.aspects_endpoints import AspectEndpoints, Proxies
 from kumacp.api.auth import User
 from kumacp.api.cors import Cors
 from kumacp.api.exchange import Answer, Request, problem_answer, text_answer
@@ -23,9 +25,7 @@ from kumamesh.tokens import DataplaneClaims, TokenError, issue
 from kumamesh.version import BUILD, PRODUCT
 
 _READ_ONLY = "the REST API of this control plane is read-only (KUMA_API_SERVER_READ_ONLY)"
-_NO_TOKENS = (
-    "this control plane takes no user tokens (KUMA_API_SERVER_AUTHN_TYPE): show a client certificate over HTTPS"
-)
+_NO_TOKENS = "user tokens are not accepted here (KUMA_API_SERVER_AUTHN_TYPE): show a client certificate"
 _TOKEN_RIGHTS = {
     "dataplane": Right.GENERATE_DP_TOKEN,
     "zone": Right.GENERATE_ZONE_TOKEN,
@@ -71,16 +71,18 @@ class Application:
         *,
         now: Callable[[], float],
         aside: Aside,
+        proxies: Proxies,
     ) -> None:
         self._settings = settings
         self._key_rings = key_rings
         self._now = now
         self._resources = ResourceEndpoints(store, manager, aside)
         self._insights = InsightEndpoints(store)
+        self._aspects = AspectEndpoints(settings, store, proxies, aside)
         self._system = SystemEndpoints(settings, store, facts.document(), now)
         self._cors = Cors(settings.api_cors_allowed_domains)
-        self.requests: dict[str, int] = {}
-        """Answered requests by status."""
+        self.tokens_issued: Counter[str] = Counter()
+        """By kind."""
 
     async def handle(self, request: Request) -> Answer:
         try:
@@ -89,8 +91,6 @@ class Application:
             answer = problem_answer(error)
         except StoreUnavailable as error:
             answer = problem_answer(Problem(503, problem.UNAVAILABLE, str(error)))
-        status = str(answer.status)
-        self.requests[status] = self.requests.get(status, 0) + 1
         return replace(answer, headers={**answer.headers, **self._cors.headers(request)})
 
     def _preflight(self, request: Request) -> Answer | None:
@@ -119,6 +119,8 @@ class Application:
     async def _operate(self, route: Route, request: Request, user: User) -> Answer:
         if route.kind is Kind.LIST:
             return await self._resources.list(route, request)
+        if route.kind is Kind.ASPECT:
+            return await self._aspects.answer(route, request, user)
         if route.kind is not Kind.ITEM:
             return await self._insights.answer(route, request)
         if request.method == "PUT":
@@ -157,7 +159,9 @@ class Application:
         except SigningKeyNotFound as error:
             hint = f'; does the mesh "{mesh}" exist?' if mesh else ""
             raise problem.not_found(problem.NO_SIGNING_KEY, f"{error}{hint}") from None
-        return text_answer(issue(order.claims, key, now=self._now(), valid_for_s=order.valid_for_s))
+        token = issue(order.claims, key, now=self._now(), valid_for_s=order.valid_for_s)
+        self.tokens_issued[kind] += 1
+        return text_answer(token)
 
     def _check_issuer(self, kind: str) -> None:
         settings = self._settings

@@ -95,6 +95,8 @@ def _origin(url: str) -> tuple[str, str, int] | None:
     parts = _ORIGIN.fullmatch(url.lower())
     if parts is None:
         return None
-    return parts["scheme"], parts["ip"] or parts["name"], int(parts["port"] or _DEFAULT_PORTS[parts["scheme"]])
-
-
+    return (
+        parts["scheme"],
+        parts["ip"] or parts["name"],
+        int(parts["port"] or _DEFAULT_PORTS[parts["scheme"]]),
+    )

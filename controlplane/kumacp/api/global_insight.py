@@ -88,7 +88,8 @@ def _services(everything: Everything) -> Document:
     for mesh in everything["Mesh"]:
         proxies = [each for each in everything["Dataplane"] if each.mesh == mesh.name]
         insights = [each for each in everything["DataplaneInsight"] if each.mesh == mesh.name]
-        for service in service_insight(proxies, insights).services.values():
+        outside = [each for each in everything["ExternalService"] if each.mesh == mesh.name]
+        for service in service_insight(proxies, insights, outside).services.values():
             flavour = _SERVICE_FLAVOURS.get(service.service_type)
             if flavour is None:
                 external += 1

@@ -8,6 +8,7 @@ from typing import Any
 from kumacp.api import problem
 from kumacp.api.exchange import Answer, Request, json_answer
 from kumacp.api.listing import page_document, parse_filters, parse_page
+from kumacp.api.pages import page_answer
 from kumacp.api.resources import key_of, list_filtered, require_mesh, type_of
 from kumacp.api.routes import OVERVIEW_INSIGHTS, Kind, Route
 from kumacp.insights import (
@@ -54,7 +55,7 @@ class InsightEndpoints:
             return overview(resource, by_key.get((resource.mesh, resource.name)))
 
         page = parse_page(request.query)
-        return json_answer(page_document(resources, page, show, url=request.url, query=request.query))
+        return await page_answer(resources, page, show, url=request.url, query=request.query)
 
     async def _overview(self, route: Route) -> Document:
         key = key_of(route)
@@ -112,7 +113,9 @@ class InsightEndpoints:
         filters = parse_filters(request.query, dataplanes=False)
         kept = [item for item in items if filters.name in item["name"]]
         return json_answer(
-            page_document(kept, parse_page(request.query), lambda item: item, url=request.url, query=request.query)
+            page_document(
+                kept, parse_page(request.query), lambda item: item, url=request.url, query=request.query
+            )
         )
 
     @staticmethod

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Any
-
 from kumacp.api import schemas
 from kumacp.api.exchange import JSON_TYPE, PROBLEM_TYPE, TEXT_TYPE
 from kumacp.api.operations import Operation, Who, operations
@@ -14,11 +11,11 @@ from kumacp.api.schemas import Schema, ref
 from kumamesh.version import BUILD
 
 _DESCRIPTION = (
-    "Resources are read, written and deleted by name. Where GET is possible, so is HEAD. Errors have one shape,"
-    " `Error`. GET of one resource answers an `ETag`, its version; PUT and DELETE with that in `If-Match` act on"
-    " exactly this version, and are answered 409 when another writer was faster."
+    "Resources are read, written and deleted by name. Where GET is possible, so is HEAD. Errors have one"
+    " shape, `Error`. GET of one resource answers an `ETag`, its version; PUT and DELETE with that in"
+    " `If-Match` act on exactly this version, and are answered 409 when another writer was faster."
 )
-_MEANINGS = {
+MEANINGS = {
     200: "Done",
     201: "Created",
     400: "The request is wrong; nothing was changed",
@@ -62,8 +59,8 @@ def document() -> Schema:
 
 def operation_id(operation: Operation) -> str:
     """`get-meshes-mesh-dataplanes-name`"""
-    words = operation.template.replace("{", "").replace("}", "").replace(".", "-").split("/")
-    return "-".join([operation.method.lower(), *(word.strip("_") for word in words if word)])
+    words = operation.template.replace("{", "").replace("}", "").replace(".", "-").strip("/").split("/")
+    return "-".join([operation.method.lower(), *words]) if words != [""] else "get-index"
 
 
 def answer_schema(route: Route, method: str) -> Schema:
@@ -158,7 +155,7 @@ def _body(operation: Operation) -> Schema:
 
 
 def _answer(operation: Operation, status: int) -> Schema:
-    answer: Schema = {"description": _MEANINGS.get(status) or HTTPStatus(status).phrase}
+    answer: Schema = {"description": MEANINGS[status]}
     if status >= 400:
         answer["content"] = {PROBLEM_TYPE: {"schema": ref("Error")}}
         return answer

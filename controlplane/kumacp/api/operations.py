@@ -57,7 +57,12 @@ class Operation:
 
 _OPEN_RIGHTS = frozenset({"viewConfigDump", "viewStats", "viewClusters", "controlPlaneMetadata"})
 _TOKEN_RIGHTS = {"dataplane": "generateDpToken", "zone": "generateZoneToken", "user": "generateUserToken"}
-_ASPECT_RIGHTS = {"xds": "viewConfigDump", "stats": "viewStats", "clusters": "viewClusters"}
+_ASPECT_RIGHTS = {
+    "xds": "viewConfigDump",
+    "_config": "viewConfigDump",
+    "stats": "viewStats",
+    "clusters": "viewClusters",
+}
 _ASPECTS = {
     "xds": "What the Envoy of this proxy has as its configuration",
     "stats": "Statistics of the Envoy of this proxy",
@@ -68,6 +73,8 @@ _ASPECTS = {
     "_rules": "Rules that policies make for this proxy, by inbound and outbound",
     "_policies": "Policies that match this proxy as a whole",
     "_layout": "Inbounds and outbounds of this proxy with their identifiers",
+    "_inbounds/{kri}/_policies": "Policies that match one inbound of this proxy",
+    "_outbounds/{kri}/_policies": "Policies that match one outbound of this proxy",
     "dataplanes": "Proxies that this policy matches",
     "_resources/dataplanes": "Proxies that this policy matches, as a list",
 }

@@ -79,14 +79,18 @@ _ASPECTS: Mapping[str, tuple[Parameter, ...]] = {
     "stats": (
         Parameter("usedonly", "Only statistics that were written (default true)", {"type": "boolean"}),
         Parameter("format", "The shape of the answer", {"type": "string", "enum": ["json", "text"]}),
+        Parameter("filter", "Only statistics whose names match this regular expression (RE2)"),
     ),
-    "clusters": (Parameter("format", "The shape of the answer", {"type": "string", "enum": ["json", "text"]}),),
+    "clusters": (
+        Parameter("format", "The shape of the answer", {"type": "string", "enum": ["json", "text"]}),
+    ),
     "_config": (
         Parameter("shadow", "As if policies with the effect shadow were real", {"type": "boolean"}),
         Parameter("include", "Show what shadow policies would change", {"type": "string", "enum": ["diff"]}),
     ),
     "dataplanes": (*PAGE, NAME),
     "_resources/dataplanes": (*PAGE, NAME),
+    "-resources/dataplanes": (*PAGE, NAME),
 }
 
 

@@ -12,7 +12,8 @@ from typing import Any, Protocol, TypeVar
 from kumacp.api import problem
 from kumacp.api.auth import User
 from kumacp.api.exchange import Answer, Request, json_answer
-from kumacp.api.listing import page_document, parse_filters, parse_page
+from kumacp.api.listing import parse_filters, parse_page
+from kumacp.api.pages import page_answer
 from kumacp.api.problem import Problem
 from kumacp.api.routes import Route
 from kumacp.store.api import Conflict, NotFound, Store
@@ -70,9 +71,7 @@ class ResourceEndpoints:
     async def list(self, route: Route, request: Request) -> Answer:
         resources = await list_filtered(self._store, route, request)
         page = parse_page(request.query)
-        return json_answer(
-            page_document(resources, page, to_shown, url=request.url, query=request.query)
-        )
+        return await page_answer(resources, page, to_shown, url=request.url, query=request.query)
 
     async def get(self, route: Route, request: Request) -> Answer:
         try:

@@ -1,4 +1,4 @@
-"""JSON schemas of what the API takes and gives: resources from their models, the rest by hand (OpenAPI 3.1)."""
+"""JSON schemas of what the API takes and gives: resources from their models, the rest by hand."""
 
 from __future__ import annotations
 
@@ -102,7 +102,10 @@ def token_order(kind: str) -> Schema:
         ),
         "zone": (
             ["scope"],
-            {"zone": _TEXT, "scope": {"type": "array", "items": {"enum": ["ingress", "egress"]}, "minItems": 1}},
+            {
+                "zone": _TEXT,
+                "scope": {"type": "array", "items": {"enum": ["ingress", "egress"]}, "minItems": 1},
+            },
         ),
         "user": (["name", "validFor"], {"name": _TEXT, "groups": texts}),
     }
@@ -172,13 +175,16 @@ def _qualified(schema: Any, type_: str) -> Any:
 
 def _pairs(first: str, second: str) -> Schema:
     properties = {first: _TEXT, second: _TEXT}
-    return {"type": "array", "items": {"type": "object", "required": [first, second], "properties": properties}}
+    return {
+        "type": "array",
+        "items": {"type": "object", "required": [first, second], "properties": properties},
+    }
 
 
 _BY_HAND: Mapping[str, Schema] = {
     "Error": {
         "type": "object",
-        "description": "What went wrong. `detail` is for people; `invalid_parameters` names every wrong field.",
+        "description": "What went wrong: `detail` for people, `invalid_parameters` with every wrong field.",
         "required": ["type", "status", "title", "detail", "details"],
         "properties": {
             "type": {"const": "/std-errors"},
@@ -232,7 +238,7 @@ _BY_HAND: Mapping[str, Schema] = {
             "status": {"enum": ["online", "offline", "partially_degraded", "not_available"]},
             "dataplanes": {
                 "type": "object",
-                "properties": {name: _COUNT for name in ("total", "online", "offline")},
+                "properties": dict.fromkeys(("total", "online", "offline"), _COUNT),
             },
             "issuedBackends": {"type": "object", "additionalProperties": _COUNT},
             "serviceType": {"enum": ["internal", "external", "gateway_delegated", "gateway_builtin"]},

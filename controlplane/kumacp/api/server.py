@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote
@@ -17,9 +17,11 @@ from aiohttp import web
 
 from kumacp.api import problem
 from kumacp.api.application import Application, InstanceFacts, KeyRings
+from kumacp.api.aspects_endpoints import NoProxies, Proxies
 from kumacp.api.exchange import MAX_BODY_BYTES, Answer, Request, problem_answer
 from kumacp.api.problem import Problem
 from kumacp.api.resources import Manager
+from kumacp.figures import HttpTraffic
 from kumacp.http_server import BodyRefused, HttpServer, read_body
 from kumacp.listen_server import listen
 from kumacp.settings import CpSettings
@@ -49,6 +51,7 @@ class ApiServer:
         facts: InstanceFacts,
         *,
         certificate: tuple[Path, Path] | None,
+        proxies: Proxies | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -56,20 +59,28 @@ class ApiServer:
         self._base = base_segments(settings.api_base_path)
         self._heavy = asyncio.Lock()
         self._application = Application(
-            settings, store, manager, key_rings, facts, now=now, aside=self._aside
+            settings,
+            store,
+            manager,
+            key_rings,
+            facts,
+            now=now,
+            aside=self._aside,
+            proxies=proxies or NoProxies(),
         )
         self._runner: web.ServerRunner | None = None
+        self.traffic = HttpTraffic()
         self.http_port = 0
         self.https_port = 0
 
     @property
-    def requests(self) -> dict[str, int]:
-        """Answered requests by status, for the metrics."""
-        return self._application.requests
+    def tokens_issued(self) -> Mapping[str, int]:
+        """By kind."""
+        return self._application.tokens_issued
 
     async def start(self) -> None:
         listeners = self._listeners()
-        server = HttpServer(self._serve, keepalive_s=IDLE_TIMEOUT_S)
+        server = HttpServer(self._serve, keepalive_s=IDLE_TIMEOUT_S, traffic=self.traffic)
         self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
         for listener, context in listeners:
@@ -147,8 +158,8 @@ def _clients(settings: CpSettings) -> ClientCertificates | None:
         return ClientCertificates(settings.api_client_certs_dir, required)
     if required:
         raise UserError(
-            "KUMA_API_SERVER_HTTPS_REQUIRE_CLIENT_CERT needs KUMA_API_SERVER_AUTH_CLIENT_CERTS_DIR: the folder"
-            " with the certificates to trust",
+            "KUMA_API_SERVER_HTTPS_REQUIRE_CLIENT_CERT needs KUMA_API_SERVER_AUTH_CLIENT_CERTS_DIR:"
+            " the folder with the certificates to trust",
             exit_code=EXIT_USAGE,
         )
     return None
@@ -160,7 +171,7 @@ async def _read(raw: web.BaseRequest, base: tuple[str, ...]) -> Request:
         body = await read_body(raw, limit=MAX_BODY_BYTES, timeout_s=BODY_TIMEOUT_S)
     except BodyRefused as error:
         raise problem.body_refused(error.status, str(error)) from None
-    path = raw.rel_url.raw_path.strip("/")
+    path = raw.rel_url.raw_path.removeprefix("/").removesuffix("/")
     segments = tuple(unquote(part) for part in path.split("/")) if path else ()
     if segments[: len(base)] != base:
         raise problem.not_found("Not Found", f"this API is below /{'/'.join(base)}")

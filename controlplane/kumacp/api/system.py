@@ -28,9 +28,7 @@ Document = dict[str, Any]
 class SystemEndpoints:
     """Paths that belong to no type of resource; `index` is the document at `/`."""
 
-    def __init__(
-        self, settings: CpSettings, store: Store, index: Document, now: Callable[[], float]
-    ) -> None:
+    def __init__(self, settings: CpSettings, store: Store, index: Document, now: Callable[[], float]) -> None:
         self._settings = settings
         self._store = store
         self._index = index

@@ -163,7 +163,7 @@ class Admission:
     async def _admin_tls(self, resource: Resource, *, admin_port: int) -> AdminTls | None:
         """For proxies that are reachable from outside their host (contract 3.7)."""
         spec = resource.spec
-        if not admin_port or not isinstance(spec, Dataplane) or spec.networking.address.startswith("127."):
+        if not admin_port or not isinstance(spec, Dataplane) or spec.networking.address == "127.0.0.1":
             return None
         data = self._feed.secret(GLOBAL_SECRET, "", ADMIN_CA_SECRET)
         try:

@@ -128,9 +128,9 @@ class HealthDiscovery:
         try:
             async with asyncio.timeout(ARRIVAL_S):
                 while (dataplane := await self._find(node.key)) is None:
+                    self._raise_if_closing()
                     await arrival.wait()
                     arrival.clear()
-                    self._raise_if_closing()
             return dataplane
         except TimeoutError:
             text = f'Dataplane "{node.id}" was not registered within {ARRIVAL_S:.0f} s'

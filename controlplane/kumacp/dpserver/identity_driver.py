@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from kumacp.dpserver.clock import Clock
+from kumacp.dpserver.renewal import Order
 from kumacp.dpserver.stats import DpServerStats
 from kumacp.dpserver.timer_driver import Timer
-from kumacp.identity.ca import CertificateAuthority, Identity, KeyType, issue_identity, renew_at
+from kumacp.figures import count
+from kumacp.identity.ca import CertificateAuthority, Identity, KeyType, issue_identity
 from kumacp.xds.hub import Hub, Touched
 from kumacp.xds.model import IdentityRequest, IdentitySecret
 from kumamesh.names import builtin_ca_cert_secret, builtin_ca_key_secret
@@ -20,26 +21,8 @@ from kumamesh.resource import ResourceKey
 
 log = logging.getLogger(__name__)
 
-FIRST_RETRY_S = 5.0
-LAST_RETRY_S = 300.0
-SHORTEST_LIFE_S = 1.0
-"""Certificates are not renewed more often, however short the Mesh wants them to live."""
 _CHUNK = 16
 """Certificates made in one go outside the event loop."""
-
-
-def retry_pause(failures: int) -> float:
-    """Seconds until the next attempt, after this many failures before the last one."""
-    return min(FIRST_RETRY_S * 2.0 ** min(failures, 16), LAST_RETRY_S)
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """A certificate to make at `moment` (wall clock); `failures` counts attempts that failed in a row."""
-
-    request: IdentityRequest
-    moment: float
-    failures: int = 0
 
 
 class IdentityDriver:
@@ -62,7 +45,7 @@ class IdentityDriver:
         self._clock = clock
         self._stats = stats
         self._key_type = key_type
-        self._orders: dict[ResourceKey, _Order] = {}
+        self._orders: dict[ResourceKey, Order] = {}
         self._first: dict[ResourceKey, asyncio.Event] = {}
         self._timer = Timer(self._next_at, self._work, clock.wall)
 
@@ -73,7 +56,7 @@ class IdentityDriver:
         """Take over what the hub wants issued since the last time."""
         requests = self._hub.identity_requests()
         for request in requests:
-            self._orders[request.proxy] = _Order(request, self._clock.wall())
+            self._orders[request.proxy] = Order(request)
             self._first.setdefault(request.proxy, asyncio.Event())
         if requests:
             self._timer.changed()
@@ -82,7 +65,7 @@ class IdentityDriver:
         """The CA of the mesh changed: what failed may succeed now."""
         for proxy, order in self._orders.items():
             if proxy.mesh == mesh and order.failures:
-                self._orders[proxy] = _Order(order.request, self._clock.wall(), order.failures)
+                self._orders[proxy] = order.at_once()
         self._timer.changed()
 
     async def attempted(self, proxy: ResourceKey) -> None:
@@ -96,11 +79,13 @@ class IdentityDriver:
         self._done(proxy)
 
     def _next_at(self) -> float | None:
-        return min((order.moment for order in self._orders.values()), default=None)
+        now = self._clock.wall()
+        moments = (now if order.due(now) else order.moment for order in self._orders.values())
+        return min(moments, default=None)
 
     async def _work(self) -> None:
         now = self._clock.wall()
-        ripe = [order for order in self._orders.values() if order.moment <= now][:_CHUNK]
+        ripe = [order for order in self._orders.values() if order.due(now)][:_CHUNK]
         authorities = {(order.request.mesh, order.request.backend): None for order in ripe}
         found = {at: self._authority(*at) for at in authorities}
         made = await asyncio.to_thread(self._make, ripe, found)
@@ -109,7 +94,7 @@ class IdentityDriver:
                 self._settle(order, result)
 
     def _make(
-        self, orders: list[_Order], authorities: Mapping[tuple[str, str], CertificateAuthority | None]
+        self, orders: list[Order], authorities: Mapping[tuple[str, str], CertificateAuthority | None]
     ) -> list[Identity | str]:
         """An identity for each order, or why there is none. Runs in a thread."""
         results: list[Identity | str] = []
@@ -130,20 +115,19 @@ class IdentityDriver:
                 results.append(str(error))
         return results
 
-    def _settle(self, order: _Order, result: Identity | str) -> None:
+    def _settle(self, order: Order, result: Identity | str) -> None:
         request = order.request
         if isinstance(result, str):
-            moment = self._clock.wall() + retry_pause(order.failures)
-            self._orders[request.proxy] = _Order(request, moment, order.failures + 1)
-            self._stats.certificates_failed += 1
+            self._orders[request.proxy] = order.failed(self._clock.wall())
+            count(self._stats.certificates_failed, request.mesh)
             log.error("no certificate for %s.%s: %s", request.mesh, request.proxy.name, result)
         else:
             secret = IdentitySecret(request.mesh, result.certificate, result.private_key)
             touched = self._hub.set_identity(request.proxy, secret, request)
             if touched:
-                moment = max(renew_at(result).timestamp(), self._clock.wall() + SHORTEST_LIFE_S)
-                self._orders[request.proxy] = _Order(request, moment)
-                self._stats.certificates_issued += 1
+                self._orders[request.proxy] = order.made(result, self._clock.wall())
+                count(self._stats.certificates_issued, request.mesh)
+                _log_issued(order, result)
                 self._on_issued(request, result, touched)
             else:
                 del self._orders[request.proxy]  # wanted no longer
@@ -158,3 +142,19 @@ class IdentityDriver:
         certificate = self._secret(mesh, builtin_ca_cert_secret(mesh, backend))
         key = self._secret(mesh, builtin_ca_key_secret(mesh, backend))
         return CertificateAuthority(certificate, key) if certificate and key else None
+
+
+def _log_issued(order: Order, identity: Identity) -> None:
+    """A thousand proxies that connect get a thousand certificates; that is no news, but a renewal is."""
+    level, what = (logging.INFO, "renewed") if order.renewal else (logging.DEBUG, "issued")
+    request = order.request
+    log.log(
+        level,
+        "certificate %s",
+        what,
+        extra={
+            "proxy": f"{request.mesh}.{request.proxy.name}",
+            "backend": request.backend,
+            "expires": identity.not_after.isoformat(),
+        },
+    )

@@ -120,6 +120,7 @@ def _proxy_metadata(metadata: Mapping[str, Any]) -> ProxyMetadata:
         readiness_port=_port(metadata, "dataplane.readinessReporter.port"),
         workdir=_text(metadata, "workdir"),
         ipv6_enabled=metadata.get("ipv6Enabled") is not False,
+        system_ca=_text(metadata, "systemCaPath"),
     )
 
 

@@ -34,6 +34,8 @@ class Refused(Exception):
         self.status = status
         self.message = message
         self.fault = fault
+        self.proxy = ""
+        """Whose stream it is, as far as that is known."""
 
 
 def invalid_resource(error: InvalidResource) -> Refused:

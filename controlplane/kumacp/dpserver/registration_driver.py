@@ -131,6 +131,8 @@ class Registrar:
             except (Conflict, NotFound) as error:
                 raise Refused(Status.UNAVAILABLE, f"the proxy was not registered: {error}") from None
         self._stats.registrations += 1
+        if before is None:
+            log.info("registered", extra={"proxy": node.id})
         return result.resource
 
     async def restart(self, node: ProxyNode) -> None:

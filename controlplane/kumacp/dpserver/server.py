@@ -13,6 +13,7 @@ import grpc
 from kumacp.dpserver.admission_driver import Admission
 from kumacp.dpserver.auth import AuthModes
 from kumacp.dpserver.clock import Clock
+from kumacp.dpserver.connection import Connection
 from kumacp.dpserver.feed_driver import FeedDriver
 from kumacp.dpserver.hds_driver import HealthDiscovery
 from kumacp.dpserver.health import health_settings
@@ -37,8 +38,9 @@ from kumacp.store.api import Change, Operation, Store, StoreUnavailable
 from kumacp.xds.hub import Hub, Touched
 from kumacp.xds.model import IdentityRequest
 from kumamesh.errors import UserError
+from kumamesh.line_budget import LineBudget
 from kumamesh.names import identity_secret
-from kumamesh.resource import Resource
+from kumamesh.resource import Resource, ResourceKey
 from kumamesh.xds import SECRET as SECRET_TYPE
 
 log = logging.getLogger(__name__)
@@ -95,6 +97,7 @@ class DpServer:
         clock: Clock | None = None,
     ) -> None:
         self.stats = DpServerStats()
+        self.lines = LineBudget()
         self._settings = settings
         self._store = store
         self._manager = manager
@@ -173,6 +176,13 @@ class DpServer:
     def keys(self) -> KeyRing:
         """Signing keys and revocations as they are stored now."""
         return self._feed.keys
+
+    def connection(self, proxy: ResourceKey) -> Connection | None:
+        """Of a proxy that has its configuration; None for others."""
+        stream = self._admission.stream(proxy)
+        if stream is None or stream.session is None:
+            return None
+        return Connection(stream.node.id, stream.peer, stream.node.proxy)
 
     async def start(self, address: str) -> int:
         """Read the store and listen on `unix:/path` or `host:port`; the port, for port 0 the one chosen."""
@@ -276,7 +286,12 @@ class DpServer:
 
     async def _serve_delta(self, _: Any, context: Any) -> None:
         async def admit(data: bytes, tokens: list[str]) -> None:
-            await self._admission.serve(context, decode_request(data, with_metadata=True), tokens)
+            incoming = decode_request(data, with_metadata=True)
+            try:
+                await self._admission.serve(context, incoming, tokens)
+            except Refused as refusal:
+                refusal.proxy = incoming.node_id
+                raise
 
         await self._serve(context, admit)
 
@@ -296,14 +311,21 @@ class DpServer:
             metadata = context.invocation_metadata() or ()
             await admit(data, [value for key, value in metadata if key == "authorization"])
         except Refused as refusal:
-            log.warning("refused: %s", refusal, extra={"peer": client_address(context.peer())})
+            self._report(refusal, client_address(context.peer()))
             await abort(context, refusal, self.stats)
         except StoreUnavailable as error:
             text = f"the store of the control plane is not available: {error}"
             await abort(context, Refused(Status.UNAVAILABLE, text), self.stats)
         except Exception:
-            log.exception("a stream ended by a fault of the control plane")
+            if line := self.lines.admit("fault", "a fault ended a stream", self._clock.monotonic()):
+                log.exception("%s", line)
             await abort(context, Refused(Status.INTERNAL, "internal error"), self.stats)
+
+    def _report(self, refusal: Refused, peer: str) -> None:
+        reason = refusal.fault or refusal.status.value.lower()
+        line = self.lines.admit(reason, f"refused: {refusal}", self._clock.monotonic())
+        if line:
+            log.warning("%s", line, extra={"proxy": refusal.proxy, "peer": peer, "reason": reason})
 
 
 async def _first_request(context: Any) -> Any:

@@ -22,6 +22,7 @@ from kumacp.dpserver.refusal import Refused, Status, other_node
 from kumacp.dpserver.stats import DpServerStats, short_type
 from kumacp.dpserver.timer_driver import wait_until
 from kumacp.dpserver.wire import decode_request, encode_response
+from kumacp.front.peer import client_address
 from kumamesh.delta import Ack, DeltaRequest, DeltaSession
 from kumamesh.xds import LISTENER, SECRET
 
@@ -66,6 +67,7 @@ class ProxyStream:
         self.node = node
         self.subscription_id = subscription_id
         self.session: DeltaSession | None = None
+        self.peer = ""
         self.refusal: Refused | None = None
         self.ending = Ending.LOST
         self._control_plane_id = control_plane_id
@@ -106,6 +108,7 @@ class ProxyStream:
 
     async def serve(self, context: Any, session: DeltaSession, first: DeltaRequest) -> None:
         """Until the proxy leaves or `end` is called."""
+        self.peer = client_address(context.peer())
         self.session = session
         self._take(first)
         async with asyncio.TaskGroup() as group:
@@ -181,7 +184,6 @@ class ProxyStream:
             },
         )
 
-
     def _note_accepted(self, session: DeltaSession) -> None:
         """What the proxy can do with all that it has accepted by now."""
         if not session.settled(SECRET):
@@ -197,7 +199,7 @@ class ProxyStream:
 
 async def abort(context: Any, refusal: Refused, stats: DpServerStats) -> None:
     """End the stream with the status of the refusal, without raising."""
-    stats.streams_refused += 1
+    stats.streams_refused[refusal.status.value.lower()] += 1
     if refusal.fault:
         stats.tokens_refused[refusal.fault] += 1
     try:

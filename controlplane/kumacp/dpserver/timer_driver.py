@@ -6,10 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 
+RECHECK_S = 60.0
+"""Somebody may set the clock, and the one that the event loop waits by stands still while the host sleeps."""
+
+
 async def wait_until(moment: float | None, clock: Callable[[], float], event: asyncio.Event) -> None:
-    """Return when `event` is set (it is cleared) or the clock has reached `moment`; None is never."""
+    """Return when `event` is set (it is cleared), when the clock has reached `moment` (None is never), or after
+    a minute, so that the caller looks at the clock again."""
     try:
-        async with asyncio.timeout(None if moment is None else max(0.0, moment - clock())):
+        async with asyncio.timeout(None if moment is None else min(max(0.0, moment - clock()), RECHECK_S)):
             await event.wait()
     except TimeoutError:
         return

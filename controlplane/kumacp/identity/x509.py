@@ -115,6 +115,11 @@ def load_certificate(pem: bytes) -> x509.Certificate:
     return x509.load_pem_x509_certificate(pem)
 
 
+def load_certificates(pem: bytes) -> list[x509.Certificate]:
+    """All certificates of the text, at least one; raises ValueError."""
+    return x509.load_pem_x509_certificates(pem)
+
+
 @functools.lru_cache(maxsize=256)
 def load_private_key(pem: bytes) -> PrivateKey:
     """An RSA or EC key; raises ValueError. Kept, because reading an RSA key costs more than signing."""

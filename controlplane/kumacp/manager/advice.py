@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from kumacp.xds.external import Unusable, external_endpoint
 from kumamesh.names import ZONE_TAG
 from kumamesh.resource import Resource
 from kumamesh.resources.dataplane import Dataplane
+from kumamesh.resources.external_service import ExternalService, ExternalServiceTls
 from kumamesh.resources.mesh import Mesh
 
 PERMISSION_TYPES = ("TrafficPermission", "MeshTrafficPermission")
@@ -40,6 +42,11 @@ def mesh_warnings(mesh: Resource, permitted: bool) -> Iterator[str]:
     for field in ("metrics", "logging", "tracing"):
         if getattr(spec, field) is not None:
             yield f"{field}: is stored, but has no effect in this version"
+    if spec.routing.zone_egress:
+        yield (
+            "routing.zoneEgress: is stored, but zone egresses are not served by this version; proxies connect"
+            " to external services themselves"
+        )
     if spec.enabled_backend is not None and not permitted:
         yield (
             f"mtls: every request in mesh {mesh.name!r} is denied until it has a TrafficPermission or a"
@@ -50,3 +57,39 @@ def mesh_warnings(mesh: Resource, permitted: bool) -> Iterator[str]:
 def permission_warnings(mesh: Resource) -> Iterator[str]:
     if mesh.spec.enabled_backend is None:
         yield f"mesh {mesh.name!r} has no mTLS, so that permissions have no effect in it"
+
+
+def external_service_warnings(service: Resource, mesh: Mesh, secrets: Mapping[str, bytes]) -> Iterator[str]:
+    """`secrets` are those of the mesh by name."""
+    spec: ExternalService = service.spec
+    if mesh.routing.zone_egress:
+        yield "zone egresses are not served by this version; proxies connect to networking.address themselves"
+    tls = spec.networking.tls
+    if tls is None:
+        return
+    if not tls.enabled:
+        yield "networking.tls: has no effect unless enabled is true"
+        return
+    try:
+        external_endpoint(service.name, spec, secrets)
+    except Unusable as error:
+        yield f"{error}; until that changes, proxies keep what was there before, or have no endpoint"
+    yield from _client_warnings(tls)
+    if tls.ca_cert is None:
+        yield (
+            "networking.tls.caCert: is not set, so that the server's certificate is verified with the"
+            " authorities that the host of the proxy trusts, and not at all where kuma-dp knows of none"
+        )
+
+
+def _client_warnings(tls: ExternalServiceTls) -> Iterator[str]:
+    if (tls.client_cert is None) != (tls.client_key is None):
+        given, lacking = (
+            ("clientKey", "clientCert") if tls.client_cert is None else ("clientCert", "clientKey")
+        )
+        yield f"networking.tls.{given}: has no effect without {lacking}"
+    if tls.client_key is not None and not tls.client_key.secret:
+        yield (
+            "networking.tls.clientKey: can be read by everybody who may read this resource; put it into a"
+            " Secret of the mesh"
+        )

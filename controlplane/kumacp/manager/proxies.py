@@ -40,6 +40,17 @@ def placed(resource: Resource, place: Place) -> Resource:
     return replace(resource, spec=spec, labels={**resource.labels, **computed})
 
 
+def gateway_violations(spec: Dataplane) -> tuple[Violation, ...]:
+    """Gateways that this control plane has no configuration for: none may seem to be served that is not."""
+    gateway = spec.networking.gateway
+    if gateway is None or gateway.type != "BUILTIN":
+        return ()
+    text = (
+        "BUILTIN is not served by this version; use DELEGATED, with a gateway of your own behind its sidecar"
+    )
+    return (Violation("networking.gateway.type", text),)
+
+
 def registered_as_before(old: Resource, new: Resource) -> Resource:
     """A proxy that is here because it connected stays so when somebody edits its resource: it still goes when
     the proxy goes."""

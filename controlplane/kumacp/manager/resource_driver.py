@@ -9,7 +9,14 @@ from datetime import datetime
 
 from kumacp.manager import advice, membership, mesh_rules
 from kumacp.manager.inbound_states import Rule, as_written
-from kumacp.manager.proxies import PROXY_TYPES, Place, placed, registered_as_before
+from kumacp.manager.labels import labelled
+from kumacp.manager.proxies import (
+    PROXY_TYPES,
+    Place,
+    gateway_violations,
+    placed,
+    registered_as_before,
+)
 from kumacp.settings import CpSettings
 from kumacp.store.api import Conflict, NotFound, Store
 from kumacp.store.memory import utc_now
@@ -90,9 +97,12 @@ class ResourceManager:
 
     async def _put(self, given: Resource, states: Rule) -> PutResult:
         mesh = await self._mesh_of(given)
-        resource = given
         if self._place is not None and given.type in PROXY_TYPES:
             resource = placed(given, self._place)
+        else:
+            resource = labelled(given)
+        if given.type == "Dataplane":
+            _refuse(gateway_violations(given.spec))
         if mesh is not None and given.type == "Dataplane":
             _refuse(membership.violations(mesh.name, mesh.spec, resource.spec))
         if given.type == "Mesh":
@@ -118,7 +128,7 @@ class ResourceManager:
                 now=self._now(),
                 permission=self._settings.create_mesh_routing_resources,
             )
-            return (await self._store.create_all((resource, *initial)))[0]
+            return (await self._store.create_all((resource, *map(labelled, initial))))[0]
         owner = _owner(resource.key)
         try:
             return await self._store.create(resource, owner=owner)
@@ -168,6 +178,10 @@ class ResourceManager:
             found += advice.mesh_warnings(given, permitted)
         elif given.type in advice.PERMISSION_TYPES and mesh is not None:
             found += advice.permission_warnings(mesh)
+        elif given.type == "ExternalService" and mesh is not None:
+            secrets = await self._store.list("Secret", given.mesh)
+            known = {secret.name: secret.spec.data for secret in secrets}
+            found += advice.external_service_warnings(given, mesh.spec, known)
         return found
 
     async def _find(self, key: ResourceKey) -> Resource | None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from kumacp.settings.access import AccessSettings
 from kumacp.settings.api import ApiSettings
+from kumacp.settings.diagnostics import DiagnosticsSettings
 from kumacp.settings.dp_server import DpServerSettings
 from kumacp.settings.general import GeneralSettings
 
 
 @dataclass(frozen=True)
-class CpSettings(DpServerSettings, ApiSettings, AccessSettings, GeneralSettings):
+class CpSettings(DpServerSettings, ApiSettings, AccessSettings, DiagnosticsSettings, GeneralSettings):
     """Everything that `kuma-cp run` can be told."""

@@ -58,7 +58,7 @@ class ApiSettings:
         None,
         env="KUMA_API_SERVER_AUTH_CLIENT_CERTS_DIR",
         key="apiServer.auth.clientCertsDir",
-        help="Folder of PEM certificates (*.pem, *.crt): who shows one of them, or one signed by them, is admin",
+        help="Folder of PEM certificates: who shows one of them, or one that they signed, is admin",
     )
     api_read_only: bool = option(
         False,

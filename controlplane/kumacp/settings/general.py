@@ -1,4 +1,4 @@
-"""What the whole control plane is told: role, store, logs, defaults, diagnostics."""
+"""What the whole control plane is told: role, store, logs, defaults."""
 
 from __future__ import annotations
 
@@ -77,18 +77,6 @@ class GeneralSettings:
         key="store.type",
         choices=("sqlite", "memory"),
         help="Where resources are kept",
-    )
-    diagnostics_port: int = option(
-        5680,
-        env="KUMA_DIAGNOSTICS_SERVER_PORT",
-        key="diagnostics.serverPort",
-        help="/ready, /healthy, /metrics",
-    )
-    diagnostics_interface: str = option(
-        "0.0.0.0",
-        env="KUMADP_DIAGNOSTICS_SERVER_INTERFACE",
-        key="diagnostics.serverInterface",
-        help="Address the diagnostics listen on",
     )
     skip_mesh_creation: bool = option(
         False,

@@ -90,6 +90,14 @@ class Store(Protocol):
     def writes(self) -> Mapping[str, int]:
         """Committed changes so far, by operation."""
 
+    @property
+    def behind(self) -> int:
+        """Committed changes that the slowest subscriber has yet to take."""
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+
     async def close(self) -> None:
         """Flush and release; the store is not used after that."""
 

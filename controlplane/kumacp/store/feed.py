@@ -23,12 +23,17 @@ class Subscription:
         self._closed = False
         self._wake = asyncio.Event()
 
+    @property
+    def behind(self) -> int:
+        return self._behind
+
     def put(self, batch: tuple[Change, ...]) -> None:
         if self._overrun:
             return
         # A batch alone may be larger than the limit: the deletion of a large mesh.
         if self._batches and self._behind + len(batch) > MAX_BEHIND:
             self._batches.clear()
+            self._behind = 0
             self._overrun = True
         else:
             self._batches.append(batch)
@@ -68,6 +73,10 @@ class ChangeFeed:
             self.published.update(change.operation.value for change in batch)
             for subscription in self._subscriptions:
                 subscription.put(batch)
+
+    @property
+    def behind(self) -> int:
+        return max((subscription.behind for subscription in self._subscriptions), default=0)
 
     @contextmanager
     def watch(self) -> Iterator[Feed]:

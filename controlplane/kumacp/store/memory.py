@@ -50,6 +50,14 @@ class MemoryStore:
     def writes(self) -> Mapping[str, int]:
         return self._feed.published
 
+    @property
+    def behind(self) -> int:
+        return self._feed.behind
+
+    @property
+    def size(self) -> int:
+        return 0
+
     async def close(self) -> None:
         self._closed = True
         self._feed.close()

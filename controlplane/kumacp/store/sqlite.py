@@ -109,6 +109,15 @@ class SqliteStore:
     def writes(self) -> Mapping[str, int]:
         return self._feed.published
 
+    @property
+    def behind(self) -> int:
+        return self._feed.behind
+
+    @property
+    def size(self) -> int:
+        found = (Path(f"{self._engine.url.database}{suffix}") for suffix in ("", "-wal"))
+        return sum(path.stat().st_size for path in found if path.exists())
+
     async def close(self) -> None:
         if self._writing.done():
             return

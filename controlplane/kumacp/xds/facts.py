@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 from kumacp.xds.model import Endpoint, TlsMode
@@ -28,21 +28,25 @@ _STACKS = {
 
 @dataclass(frozen=True, slots=True)
 class MeshSettings:
-    """mTLS of a mesh. `mode` None: off. `ca` (PEM) is empty until the CA is stored."""
+    """What a Mesh says for all its proxies. `mode` None: no mTLS. `ca` (PEM) is empty until it is stored."""
 
     mode: TlsMode | None = None
     backend: str = ""
     lifetime_s: float = 0.0
     ca: bytes = b""
     ca_version: str = ""
+    passthrough: bool = True
+    locality_aware: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceFacts:
-    """How outbounds speak to a service: protocol common to all its inbounds, and whether with mTLS."""
+    """How outbounds speak to a service: protocol common to all its inbounds, and whether with mTLS.
+    `external`: it is outside the mesh, and the mesh's mTLS not for it."""
 
     protocol: str = DEFAULT_PROTOCOL
     tls: bool = False
+    external: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,19 @@ class Offer:
     endpoint: Endpoint | None
 
 
-def mesh_settings(mesh: str, spec: Mesh | None, ca_certificates: Mapping[str, bytes]) -> MeshSettings:
-    """`ca_certificates` are PEM texts by the name of the Secret."""
-    backend = spec.enabled_backend if spec else None
-    if backend is None:
+def mesh_settings(mesh: str, spec: Mesh | None, secrets: Mapping[str, bytes]) -> MeshSettings:
+    """`secrets` are those of the mesh by name."""
+    if spec is None:
         return MeshSettings()
-    ca = ca_certificates.get(builtin_ca_cert_secret(mesh, backend.name), b"")
-    return MeshSettings(
+    settings = MeshSettings(
+        passthrough=spec.passthrough, locality_aware=spec.routing.locality_aware_load_balancing
+    )
+    backend = spec.enabled_backend
+    if backend is None:
+        return settings
+    ca = secrets.get(builtin_ca_cert_secret(mesh, backend.name), b"")
+    return replace(
+        settings,
         mode=TlsMode(backend.mode),
         backend=backend.name,
         lifetime_s=backend.certificate_lifetime_s,

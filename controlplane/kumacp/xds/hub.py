@@ -14,11 +14,13 @@ before STRICT changes a mesh under load without failed connections.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from kumacp.store.api import Change, Operation
 from kumacp.xds import sidecar
+from kumacp.xds.external import Fault
 from kumacp.xds.model import IdentityRequest, IdentitySecret, ProxyMetadata, UnitInput
 from kumacp.xds.proxy import Proxy, Touched, TouchedRecord
 from kumacp.xds.services import SharedDestination, SharedDestinations
@@ -26,6 +28,8 @@ from kumacp.xds.units import Unit, UnitCache, UnitKey
 from kumacp.xds.view import MeshDelta, MeshView, View
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.xds import XdsResource
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Counters", "Hub", "Touched"]
 
@@ -56,6 +60,11 @@ class Hub:
         self._proxies: dict[str, dict[ResourceKey, Proxy]] = {}
         self._unmet: dict[Proxy, None] = {}
         self._woken = 0
+
+    @property
+    def faults(self) -> Mapping[ResourceKey, str]:
+        """Why ExternalServices cannot be used as they are written; each keeps the endpoint that it had."""
+        return self._view.faults()
 
     @property
     def counters(self) -> Counters:
@@ -92,14 +101,34 @@ class Hub:
         if not proxies:
             del self._proxies[proxy.mesh]
         self._unmet.pop(state, None)
+        self._let_go(state)
+
+    def _let_go(self, state: Proxy) -> None:
         for unit in (*state.own.values(), *state.outbounds.values()):
             self._units.release(unit)
         for destination in state.destinations:
-            self._shared.unsubscribe(proxy.mesh, destination, state)
+            self._shared.unsubscribe(state.key.mesh, destination, state)
 
     def desired(self, proxy: ResourceKey) -> Mapping[str, Mapping[str, XdsResource]]:
         """Live mapping type_url -> name -> resource of a connected proxy; raises KeyError for another."""
         return self._proxies[proxy.mesh][proxy].desired
+
+    def preview(
+        self, proxy: ResourceKey, permission: sidecar.InboundRbac | None = None
+    ) -> Mapping[str, Mapping[str, XdsResource]]:
+        """What a proxy should have, connected or not, if `permission` decided about its inbounds; kept by
+        nobody. Raises KeyError when its Dataplane is not known."""
+        view = self._view.mesh(proxy.mesh)
+        dataplane = view.dataplane(proxy.name)
+        if dataplane is None:
+            raise KeyError(proxy)
+        connected = self._proxies.get(proxy.mesh, {}).get(proxy) or Proxy(proxy, ProxyMetadata())
+        state = Proxy(proxy, connected.metadata)
+        permission = permission or self._permission
+        plan = sidecar.plan(view, dataplane, state.metadata, permission, connected.identity)
+        self._carry_out(view, state, plan, TouchedRecord())
+        self._let_go(state)
+        return state.desired
 
     def identity_requests(self) -> tuple[IdentityRequest, ...]:
         """Certificates to issue, each told once. When to renew one is not decided here."""
@@ -121,6 +150,7 @@ class Hub:
     def _follow(self, deltas: Mapping[str, MeshDelta]) -> Touched:
         touched = TouchedRecord()
         for mesh, delta in deltas.items():
+            _report(mesh, delta.faults)
             self._refresh(self._view.mesh(mesh), delta, touched)
         return self._waking(touched)
 
@@ -152,14 +182,13 @@ class Hub:
         self, view: MeshView, shared: SharedDestination, replanned: set[Proxy], touched: TouchedRecord
     ) -> None:
         """Bring a destination up to date, with all who use it and are not planned anew anyway."""
-        protocol_before = shared.protocol
+        manner_before = shared.manner
         self._shared.refresh(view, shared)
         for proxy in shared.subscribers:
             if proxy.dataplane is None or proxy in replanned:
                 continue
-            proxy.put(shared.cluster, touched)
-            proxy.put(shared.assignment, touched)
-            if shared.protocol != protocol_before:
+            shared.put(proxy, touched)
+            if shared.manner != manner_before:
                 service = shared.destination.service
                 self._refresh_outbounds(view, proxy, proxy.dataplane, service, touched)
 
@@ -185,16 +214,18 @@ class Hub:
             return
         self._want_identity(view, proxy, proxy.dataplane)
         plan = sidecar.plan(view, proxy.dataplane, proxy.metadata, self._permission, proxy.identity)
+        self._carry_out(view, proxy, plan, touched)
+
+    def _carry_out(
+        self, view: MeshView, proxy: Proxy, plan: sidecar.Plan, touched: TouchedRecord
+    ) -> None:
         proxy.own = self._hold(proxy, proxy.own, plan.own, touched)
         proxy.outbounds = self._hold(proxy, proxy.outbounds, plan.outbounds, touched)
         for destination in proxy.destinations - plan.destinations:
-            shared = self._shared.unsubscribe(view.name, destination, proxy)
-            proxy.drop(shared.cluster.key, touched)
-            proxy.drop(shared.assignment.key, touched)
+            self._shared.unsubscribe(view.name, destination, proxy).drop(proxy, touched)
         subscribed = [self._shared.subscribe(view, destination, proxy) for destination in plan.destinations]
         for shared in subscribed:
-            proxy.put(shared.cluster, touched)
-            proxy.put(shared.assignment, touched)
+            shared.put(proxy, touched)
         # Equal to those of the plan, but shared by all proxies.
         proxy.destinations = frozenset(shared.destination for shared in subscribed)
 
@@ -216,8 +247,7 @@ class Hub:
         """The units of the inputs, in exchange for those held."""
         units: dict[UnitKey, Unit] = {}
         for key, input_ in inputs.items():
-            unit = held.get(key)
-            unit = self._units.replace(unit, input_) if unit else self._units.acquire(input_)
+            unit = self._units.replace(held.get(key), input_)
             units[unit.key] = unit
             proxy.put(unit, touched)
         for key, unit in held.items():
@@ -225,6 +255,18 @@ class Hub:
                 self._units.release(unit)
                 proxy.drop(key, touched)
         return units
+
+
+def _report(mesh: str, faults: Iterable[Fault]) -> None:
+    for name, reason in faults:
+        if reason:
+            log.warning(
+                "an ExternalService cannot be used as it is written and keeps what it had before: %s",
+                reason,
+                extra={"mesh": mesh, "external_service": name},
+            )
+        else:
+            log.info("an ExternalService can be used again", extra={"mesh": mesh, "external_service": name})
 
 
 def _adopt_dataplane(view: MeshView, proxy: Proxy) -> None:

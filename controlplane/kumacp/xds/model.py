@@ -106,7 +106,8 @@ class ServiceEndpoints:
 class OutboundListener:
     """Listener through which the application reaches a service; `source_tags` are the proxy's own, sent on
     as x-kuma-tags with http protocols (each key with its comma-joined values). `tags` are the outbound's,
-    kuma.io/service included. `ipv6`: the host has IPv6 (Envoy refuses IPv6 ranges on a host without it)."""
+    kuma.io/service included. `ipv6`: the host has IPv6 (Envoy refuses IPv6 ranges on a host without it).
+    `external`: the service is outside the mesh. `bind` False: connections come redirected only."""
 
     address: str
     port: int
@@ -117,6 +118,8 @@ class OutboundListener:
     source_tags: Tags
     reuse_port: bool
     ipv6: bool = True
+    external: bool = False
+    bind: bool = True
 
     @property
     def type_url(self) -> str:
@@ -128,22 +131,24 @@ class OutboundListener:
 
     @property
     def cluster(self) -> str:
-        """Name of the ServiceCluster that it needs."""
+        """Name of the cluster that it needs."""
         return cluster_name(self.service, self.cluster_tags)
 
     @property
     def cluster_tags(self) -> Tags:
-        """`tags` of the ServiceCluster that it needs."""
+        """`tags` of the cluster that it needs."""
         return tuple((key, value) for key, value in self.tags if key != names.SERVICE_TAG)
 
 
 @dataclass(frozen=True, slots=True)
 class LocalCluster:
-    """Static cluster of the application's own port (contract 5.3)."""
+    """Static cluster of the application's own port (contract 5.3). `source`: the address that connections to
+    it come from; "" for any."""
 
     address: str
     port: int
     protocol: str
+    source: str = ""
 
     @property
     def type_url(self) -> str:
@@ -223,7 +228,7 @@ Rbac = PrincipalRbac | MatcherRbac
 @dataclass(frozen=True, slots=True)
 class InboundListener:
     """Listener in front of one port of the application. `tls` None: the mesh has no mTLS (then no RBAC);
-    with mTLS, `rbac` None denies everything. `ipv6` as in OutboundListener."""
+    with mTLS, `rbac` None denies everything. `ipv6` and `bind` as in OutboundListener."""
 
     address: str
     port: int
@@ -236,6 +241,7 @@ class InboundListener:
     rbac: Rbac | None
     reuse_port: bool
     ipv6: bool = True
+    bind: bool = True
 
     @property
     def type_url(self) -> str:
@@ -343,7 +349,8 @@ class IdentitySecret:
 @dataclass(frozen=True, slots=True)
 class ProxyMetadata:
     """What a proxy said of itself in its node metadata, as far as its configuration depends on it
-    (contract 2.1). `admin_tls` is issued by the control plane when the proxy connects."""
+    (contract 2.1). `system_ca` is the file with the authorities that its host trusts, "" if it knows none.
+    `admin_tls` is issued by the control plane when the proxy connects."""
 
     features: frozenset[str] = frozenset()
     admin_address: str = "127.0.0.1"
@@ -351,6 +358,7 @@ class ProxyMetadata:
     readiness_port: int = 0
     workdir: str = ""
     ipv6_enabled: bool = True
+    system_ca: str = ""
     admin_tls: AdminTls | None = None
 
 

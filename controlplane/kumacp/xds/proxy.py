@@ -98,6 +98,7 @@ class Proxy:
             touched.add(self.key, unit.key)
 
     def drop(self, key: UnitKey, touched: TouchedRecord) -> None:
+        """Also of what it does not have."""
         type_url, name = key
-        del self.desired[type_url][name]
-        touched.add(self.key, key)
+        if self.desired[type_url].pop(name, None) is not None:
+            touched.add(self.key, key)

@@ -1,26 +1,50 @@
-"""Cluster and assignment of every destination in use: one of each per mesh, shared by all who use it."""
+"""What stands behind every destination in use: built once per mesh, shared by all who use it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kumacp.xds.proxy import Proxy
-from kumacp.xds.sidecar import Destination, service_cluster, service_endpoints
-from kumacp.xds.units import Unit, UnitCache
+from kumacp.xds.model import ServiceCluster
+from kumacp.xds.outside import ExternalCluster
+from kumacp.xds.proxy import Proxy, TouchedRecord
+from kumacp.xds.sidecar import Destination, external_cluster, service_cluster, service_endpoints
+from kumacp.xds.units import Unit, UnitCache, UnitKey
 from kumacp.xds.view import MeshView
+from kumamesh.xds import CLUSTER, ENDPOINT
 
 
 class SharedDestination:
-    """The built units of a destination, and who subscribes to them."""
+    """The built units of a destination, and who subscribes to them: a cluster, and its assignment unless the
+    service is outside the mesh."""
 
-    __slots__ = ("assignment", "cluster", "destination", "protocol", "subscribers")
+    __slots__ = ("destination", "subscribers", "units")
 
-    def __init__(self, destination: Destination, protocol: str, cluster: Unit, assignment: Unit) -> None:
+    def __init__(self, destination: Destination, units: tuple[Unit, ...]) -> None:
         self.destination = destination
-        self.protocol = protocol
-        self.cluster = cluster
-        self.assignment = assignment
+        self.units = units
         self.subscribers: set[Proxy] = set()
+
+    @property
+    def manner(self) -> tuple[str, bool]:
+        """What outbound listeners depend on: the protocol, and whether the service is outside the mesh."""
+        cluster = self.units[0].input
+        assert isinstance(cluster, ServiceCluster | ExternalCluster)
+        return cluster.protocol, isinstance(cluster, ExternalCluster)
+
+    def put(self, proxy: Proxy, touched: TouchedRecord) -> None:
+        """Give the proxy the units, and take from it what they have replaced."""
+        for unit in self.units:
+            proxy.put(unit, touched)
+        if len(self.units) == 1:
+            proxy.drop(self._assignment, touched)
+
+    def drop(self, proxy: Proxy, touched: TouchedRecord) -> None:
+        proxy.drop((CLUSTER, self.destination.cluster), touched)
+        proxy.drop(self._assignment, touched)
+
+    @property
+    def _assignment(self) -> UnitKey:
+        return ENDPOINT, self.destination.cluster
 
 
 class SharedDestinations:
@@ -43,13 +67,11 @@ class SharedDestinations:
         used = self._used.setdefault(view.name, {}).setdefault(destination.service, {})
         shared = used.get(destination)
         if shared is None:
-            cluster = service_cluster(view, destination)
-            unit = self._units.acquire(cluster)
-            endpoints = service_endpoints(view, destination, unit.resource.version)
-            shared = SharedDestination(destination, cluster.protocol, unit, self._units.acquire(endpoints))
-            used[destination] = shared
+            shared = used[destination] = SharedDestination(
+                destination, destination_units(self._units, view, destination)
+            )
         elif proxy not in shared.subscribers:
-            self._units.reused += 2
+            self._units.reused += len(shared.units)
         shared.subscribers.add(proxy)
         return shared
 
@@ -60,8 +82,8 @@ class SharedDestinations:
         shared = used[destination]
         shared.subscribers.remove(proxy)
         if not shared.subscribers:
-            self._units.release(shared.cluster)
-            self._units.release(shared.assignment)
+            for unit in shared.units:
+                self._units.release(unit)
             del used[destination]
             if not used:
                 del services[destination.service]
@@ -70,10 +92,24 @@ class SharedDestinations:
         return shared
 
     def refresh(self, view: MeshView, shared: SharedDestination) -> None:
-        """Bring the units up to date. Another cluster gives its assignment another version, so that the one
-        is never sent without the other (DESIGN.md 3.5)."""
-        cluster = service_cluster(view, shared.destination)
-        shared.protocol = cluster.protocol
-        shared.cluster = self._units.replace(shared.cluster, cluster)
-        endpoints = service_endpoints(view, shared.destination, shared.cluster.resource.version)
-        shared.assignment = self._units.replace(shared.assignment, endpoints)
+        """Bring the units up to date."""
+        shared.units = destination_units(self._units, view, shared.destination, *shared.units)
+
+
+def destination_units(
+    units: UnitCache,
+    view: MeshView,
+    destination: Destination,
+    cluster: Unit | None = None,
+    assignment: Unit | None = None,
+) -> tuple[Unit, ...]:
+    """What stands behind the destination, in exchange for the units that are given; to be released. Another
+    cluster gives its assignment another version, so that the one is never sent without the other (DESIGN.md
+    3.5)."""
+    if view.facts(destination.service).external:
+        if assignment is not None:
+            units.release(assignment)
+        return (units.replace(cluster, external_cluster(view, destination)),)
+    cluster = units.replace(cluster, service_cluster(view, destination))
+    endpoints = service_endpoints(view, destination, cluster.resource.version)
+    return cluster, units.replace(assignment, endpoints)

@@ -7,7 +7,7 @@ mesh, so a plan names the destinations only; `service_cluster` and `service_endp
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from kumacp.xds.facts import HTTP_PROTOCOLS, serving_inbounds
@@ -30,16 +30,18 @@ from kumacp.xds.model import (
     cluster_name,
     freeze_tags,
 )
+from kumacp.xds.outside import ExternalCluster, ExternalEndpoint
+from kumacp.xds.transparent import REUSE_PORT, passthrough_units, redirection, workload_source
 from kumacp.xds.units import UnitKey
 from kumacp.xds.view import MeshView
 from kumamesh.names import SERVICE_TAG
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.dataplane import Dataplane, Inbound, Outbound
+from kumamesh.resources.rules.common import is_ip
 
-REUSE_PORT = "feature-reuse-port"
 READINESS_UNIX_SOCKET = "feature-readiness-unix-socket"
 
-_OWN_CLUSTERS = ("kuma:", "localhost:")
+_OWN_CLUSTERS = ("kuma:", "localhost:", "inbound:", "outbound:", "self_transparentproxy_")
 """What names of clusters of the proxy itself begin with."""
 
 ADMIN_ADDRESSES = {
@@ -53,10 +55,13 @@ ADMIN_ADDRESSES = {
 
 
 class Destination(NamedTuple):
-    """Where outbounds lead: a service, or those of its endpoints that have all of `tags`."""
+    """Where outbounds lead: a service, or those of its endpoints that have all of `tags`. How a proxy reaches
+    a service outside the mesh also depends on what its host trusts, and on whether it has IPv6."""
 
     service: str
     tags: Tags
+    system_ca: str = ""
+    ipv6: bool = False
 
     @property
     def cluster(self) -> str:
@@ -84,7 +89,7 @@ class Plan:
     """Inputs of a proxy's own units, of its outbound listeners, and the destinations they lead to.
 
     `own` depends on the Dataplane, the permissions and mTLS of the mesh, `outbounds` on the Dataplane and on
-    the facts of its services. The cluster and the assignment of each of `destinations` complete the plan.
+    the facts of its services. What stands behind each of `destinations` completes the plan.
     """
 
     own: Mapping[UnitKey, UnitInput]
@@ -103,7 +108,9 @@ def plan(
     return Plan(
         own=own_units(view, dataplane, metadata, permission, identity),
         outbounds=outbound_units(view, dataplane, metadata),
-        destinations=frozenset(destination for destination, _ in _outbounds(dataplane.spec)),
+        destinations=frozenset(
+            destination for destination, _ in _outbounds(dataplane.spec, metadata.system_ca)
+        ),
     )
 
 
@@ -114,10 +121,11 @@ def own_units(
     permission: InboundRbac,
     identity: IdentitySecret | None,
 ) -> dict[UnitKey, UnitInput]:
-    """Everything that no service stands behind: admin, readiness, inbounds, secrets."""
+    """Everything that no service stands behind: admin, readiness, passthrough, inbounds, secrets."""
     return _by_key(
         (
             *_admin_units(dataplane.spec, metadata),
+            *passthrough_units(view.settings, dataplane.spec, metadata),
             *_inbound_units(view, dataplane, metadata, permission),
             *_secrets(view, identity),
         )
@@ -134,22 +142,27 @@ def outbound_units(
     source_tags = _joined_tags(dataplane.spec)
     reuse_port = REUSE_PORT in metadata.features
     units: dict[UnitKey, UnitInput] = {}
-    for destination, outbound in _outbounds(dataplane.spec):
+    bind = redirection(dataplane.spec, metadata) is None
+    for destination, outbound in _outbounds(dataplane.spec, metadata.system_ca):
         service = destination.service
         if only is not None and service != only:
             continue
-        protocol = view.facts(service).protocol
+        facts = view.facts(service)
+        carries_tags = facts.protocol in HTTP_PROTOCOLS and not facts.external
         listener = OutboundListener(
             address=outbound.address,
             port=outbound.port,
             mesh=view.name,
             service=service,
             tags=freeze_tags(outbound.tags),
-            protocol=protocol,
-            # Only http carries them: without them proxies of different services share the listener.
-            source_tags=source_tags if protocol in HTTP_PROTOCOLS else (),
+            protocol=facts.protocol,
+            # Only http carries them, and only sidecars may read them. Without them proxies of different
+            # services share the listener.
+            source_tags=source_tags if carries_tags else (),
             reuse_port=reuse_port,
             ipv6=metadata.ipv6_enabled,
+            external=facts.external,
+            bind=bind,
         )
         units[listener.type_url, listener.name] = listener
     return units
@@ -180,6 +193,30 @@ def service_endpoints(view: MeshView, destination: Destination, cluster_version:
     )
 
 
+def external_cluster(view: MeshView, destination: Destination) -> ExternalCluster:
+    """For a service outside the mesh; what its endpoints do not depend on is left out."""
+    endpoints = tuple(
+        _placed(view, endpoint)
+        for endpoint in view.external_endpoints(destination.service)
+        if set(destination.tags).issubset(endpoint.at.tags)
+    )
+    return ExternalCluster(
+        service=destination.service,
+        protocol=view.facts(destination.service).protocol,
+        endpoints=endpoints,
+        tags=destination.tags,
+        system_ca=destination.system_ca if any(one.tls and not one.tls.ca for one in endpoints) else "",
+        ipv6=destination.ipv6 and not all(is_ip(one.at.address) for one in endpoints),
+    )
+
+
+def _placed(view: MeshView, endpoint: ExternalEndpoint) -> ExternalEndpoint:
+    """One that belongs to another zone is second choice in a mesh that prefers what is near."""
+    if not view.settings.locality_aware or endpoint.at.zone in {"", view.zone}:
+        return endpoint
+    return replace(endpoint, at=replace(endpoint.at, priority=1))
+
+
 def identity_request(view: MeshView, proxy: ResourceKey, dataplane: Dataplane) -> IdentityRequest | None:
     """The certificate that the proxy should have; None without mTLS, or while the CA is not stored."""
     settings = view.settings
@@ -204,7 +241,7 @@ def _by_key(inputs: Iterable[UnitInput]) -> dict[UnitKey, UnitInput]:
     return units
 
 
-def _outbounds(dataplane: Dataplane) -> Iterator[tuple[Destination, Outbound]]:
+def _outbounds(dataplane: Dataplane, system_ca: str) -> Iterator[tuple[Destination, Outbound]]:
     """Outbounds and where they lead. Of two on one address the first counts, and of two destinations with
     one cluster name. A service that is named like one of the proxy's own clusters has no outbound, for the
     cluster would not be what it means."""
@@ -214,15 +251,15 @@ def _outbounds(dataplane: Dataplane) -> Iterator[tuple[Destination, Outbound]]:
         at = (outbound.address, outbound.port)
         if at in seen or not outbound.service or outbound.service.startswith(_OWN_CLUSTERS):
             continue
-        destination = _destination(outbound)
+        destination = _destination(outbound, system_ca, ipv6=":" in dataplane.networking.address)
         if clusters.setdefault(destination.cluster, destination) == destination:
             seen.add(at)
             yield destination, outbound
 
 
-def _destination(outbound: Outbound) -> Destination:
+def _destination(outbound: Outbound, system_ca: str, *, ipv6: bool) -> Destination:
     further = {tag: value for tag, value in outbound.tags.items() if tag != SERVICE_TAG}
-    return Destination(outbound.service, freeze_tags(further))
+    return Destination(outbound.service, freeze_tags(further), system_ca, ipv6)
 
 
 def _joined_tags(dataplane: Dataplane) -> Tags:
@@ -257,6 +294,7 @@ def _inbound_units(
 ) -> Iterator[UnitInput]:
     spec: Dataplane = dataplane.spec
     mode = view.settings.mode
+    redirected = redirection(spec, metadata) is not None
     for inbound in serving_inbounds(spec):
         protocol = inbound.protocol_name
         address, port = spec.networking.workload(inbound)
@@ -270,7 +308,8 @@ def _inbound_units(
                 mesh_traffic_permissions=view.mesh_traffic_permissions,
                 http=protocol in HTTP_PROTOCOLS,
             )
-        yield LocalCluster(address=address, port=port, protocol=protocol)
+        source = workload_source(address) if redirected else ""
+        yield LocalCluster(address=address, port=port, protocol=protocol, source=source)
         yield InboundListener(
             address=spec.networking.inbound_address(inbound),
             port=inbound.port,
@@ -283,6 +322,7 @@ def _inbound_units(
             rbac=rbac,
             reuse_port=REUSE_PORT in metadata.features,
             ipv6=metadata.ipv6_enabled,
+            bind=not redirected,
         )
 
 

@@ -51,8 +51,10 @@ class UnitCache:
         if not unit.users:
             del self._units[unit.input]
 
-    def replace(self, unit: Unit, input_: UnitInput) -> Unit:
+    def replace(self, unit: Unit | None, input_: UnitInput) -> Unit:
         """`unit` itself if its input is the same, else the unit of the other input in exchange for it."""
+        if unit is None:
+            return self.acquire(input_)
         if unit.input == input_:
             return unit
         other = self.acquire(input_)

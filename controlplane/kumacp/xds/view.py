@@ -4,6 +4,8 @@ A service keeps its last known facts while no Dataplane offers it, as long as an
 restart of its only instance changes endpoints and nothing else. With mTLS in PERMISSIVE mode outbounds of a
 service use TLS when every Dataplane of it reports a certificate of the enabled backend. After that, a proxy
 that has just registered does not take them back to plain text: its port opens when it has its certificate.
+
+A service that Dataplanes offer is inside the mesh, whatever ExternalServices say of it too.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kumacp.store.api import Change
+from kumacp.xds.external import ExternalFacts, ExternalServices, Fault
 from kumacp.xds.facts import (
     DEFAULT_PROTOCOL,
     MeshSettings,
@@ -24,8 +27,9 @@ from kumacp.xds.facts import (
     outbound_services,
 )
 from kumacp.xds.model import Endpoint, TlsMode
+from kumacp.xds.outside import ExternalEndpoint
 from kumacp.xds.pool import OutboundPool
-from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL, builtin_ca_cert_secret
+from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL
 from kumamesh.resource import Resource, ResourceKey
 
 V = TypeVar("V")
@@ -35,19 +39,21 @@ PERMISSION_TYPES = ("TrafficPermission", "MeshTrafficPermission")
 
 @dataclass(frozen=True, slots=True)
 class MeshDelta:
-    """What a batch of changes made different in one mesh; names of services and Dataplanes."""
+    """What a batch of changes made different in one mesh; names of services and Dataplanes. `faults` are
+    those of ExternalServices that are new or gone."""
 
     endpoints: frozenset[str] = frozenset()
     facts: frozenset[str] = frozenset()
     dataplanes: frozenset[str] = frozenset()
     settings: bool = False
     permissions: bool = False
+    faults: tuple[Fault, ...] = ()
 
 
 class _Service:
     """What is known of a service: who offers it, how many Dataplanes have outbounds to it."""
 
-    __slots__ = ("endpoints", "members", "protocol", "references", "tls_ready")
+    __slots__ = ("endpoints", "external", "members", "protocol", "references", "tls_ready")
 
     def __init__(self) -> None:
         self.members: dict[str, tuple[Offer, ...]] = {}
@@ -55,6 +61,11 @@ class _Service:
         self.protocol = DEFAULT_PROTOCOL
         self.tls_ready = False
         self.endpoints: tuple[Endpoint, ...] = ()
+        self.external: ExternalFacts | None = None
+
+    @property
+    def is_external(self) -> bool:
+        return self.external is not None and not self.members
 
 
 class MeshView:
@@ -63,10 +74,11 @@ class MeshView:
     def __init__(self, name: str, zone: str, pool: OutboundPool) -> None:
         self.name = name
         self.settings = MeshSettings()
-        self._zone = zone
+        self.zone = zone
         self._pool = pool
         self._mesh: Resource | None = None
-        self._ca_certificates: dict[str, bytes] = {}
+        self._secrets: dict[str, bytes] = {}
+        self._external = ExternalServices()
         self._dataplanes: dict[str, Resource] = {}
         self._offers: dict[str, dict[str, tuple[Offer, ...]]] = {}
         self._issued: dict[str, str] = {}
@@ -82,7 +94,8 @@ class MeshView:
     def empty(self) -> bool:
         kept = (
             self._mesh,
-            self._ca_certificates,
+            self._secrets,
+            self._external,
             self._dataplanes,
             self._issued,
             self._warming,
@@ -98,12 +111,24 @@ class MeshView:
         state = self._services.get(service)
         return state.endpoints if state else ()
 
+    def external_endpoints(self, service: str) -> tuple[ExternalEndpoint, ...]:
+        """Of a service outside the mesh, sorted by the names of its ExternalServices."""
+        state = self._services.get(service)
+        return state.external.endpoints if state and state.external else ()
+
+    @property
+    def faults(self) -> Mapping[str, str]:
+        """Why ExternalServices cannot be used as they are written, by their names."""
+        return self._external.faults
+
     def facts(self, service: str) -> ServiceFacts:
         """For a service that nobody ever offered: tcp, and TLS only if the mesh is STRICT."""
         state = self._services.get(service)
         strict = self.settings.mode is TlsMode.STRICT
         if state is None:
             return ServiceFacts(tls=strict)
+        if state.is_external:
+            return ServiceFacts(state.protocol, external=True)
         return ServiceFacts(
             state.protocol, tls=strict or (self.settings.mode is not None and state.tls_ready)
         )
@@ -129,6 +154,8 @@ class MeshView:
                 self._note_dataplane(name, resource)
             case "DataplaneInsight":
                 self._note_insight(name, resource)
+            case "ExternalService":
+                self._external.note(name, resource.spec if resource else None)
             case "TrafficPermission" | "MeshTrafficPermission":
                 held = self._permissions[type_]
                 self._permissions_before.setdefault((type_, name), held.get(name))
@@ -142,7 +169,10 @@ class MeshView:
 
     def commit(self) -> MeshDelta:
         """What is different since the last commit."""
-        settings = mesh_settings(self.name, self._mesh.spec if self._mesh else None, self._ca_certificates)
+        settings = mesh_settings(self.name, self._mesh.spec if self._mesh else None, self._secrets)
+        concerned, faults = self._external.commit(self._secrets)
+        for service in concerned:
+            self._service(service)
         settings_changed = settings != self.settings
         dirty = set(self._services) if settings_changed else self._dirty_services
         facts_before = {service: self.facts(service) for service in dirty}
@@ -160,6 +190,7 @@ class MeshView:
             ),
             settings=settings_changed,
             permissions=self._commit_permissions(),
+            faults=faults,
         )
         self._dirty_services = set()
         self._dataplanes_before = {}
@@ -176,8 +207,8 @@ class MeshView:
         )
 
     def _note_secret(self, name: str, resource: Resource | None) -> None:
-        if name.startswith(builtin_ca_cert_secret(self.name, "")):
-            _put(self._ca_certificates, name, resource.spec.data if resource else None)
+        _put(self._secrets, name, resource.spec.data if resource else None)
+        self._external.note_secret(name)
 
     def _note_insight(self, name: str, resource: Resource | None) -> None:
         mtls = resource.spec.m_tls if resource else None
@@ -201,7 +232,7 @@ class MeshView:
         for service in referred_before - referred:
             self._service(service).references -= 1
         offered_before = self._offers.pop(name, {})
-        offered = offers(resource.spec, self._zone) if resource else {}
+        offered = offers(resource.spec, self.zone) if resource else {}
         if offered:
             self._offers[name] = offered
         for service in offered_before.keys() | offered.keys():
@@ -214,7 +245,8 @@ class MeshView:
     def _refresh(self, service: str) -> bool:
         """Derive the state of a service anew; whether its endpoints are others."""
         state = self._services[service]
-        before = state.endpoints
+        before = (state.endpoints, state.external)
+        state.external = self._external.of(service)
         if state.members:
             every = [offer for offered in state.members.values() for offer in offered]
             found = (
@@ -228,9 +260,11 @@ class MeshView:
             state.tls_ready = bool(self.settings.backend) and self._tls_ready(state)
         else:
             state.endpoints = ()
-            if not state.references:
+            if state.external is not None:
+                state.protocol = state.external.protocol
+            elif not state.references:
                 del self._services[service]
-        return state.endpoints != before
+        return (state.endpoints, state.external) != before
 
     def _tls_ready(self, state: _Service) -> bool:
         lacking = [name for name in state.members if self._issued.get(name) != self.settings.backend]
@@ -253,6 +287,14 @@ class View:
     def mesh(self, name: str) -> MeshView:
         """The mesh as it is; one that nothing is known of has no mTLS and no services."""
         return self._meshes.get(name) or MeshView(name, self._zone, self._pool)
+
+    def faults(self) -> dict[ResourceKey, str]:
+        """Why ExternalServices cannot be used as they are written."""
+        return {
+            ResourceKey("ExternalService", mesh.name, name): reason
+            for mesh in self._meshes.values()
+            for name, reason in mesh.faults.items()
+        }
 
     def apply(self, changes: Iterable[Change]) -> dict[str, MeshDelta]:
         """Take over committed changes; says what they made different, by mesh, and nothing else."""

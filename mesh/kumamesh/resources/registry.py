@@ -46,8 +46,8 @@ class ResourceType:
 
     `path` is its collection in the REST API, `singular` and `plural` its names in kumactl; `nested_spec`
     tells that the body lies under `spec`; `read_only` that only the control plane writes it; `admin_only`
-    that reading takes an administrator; `policy` that it configures the traffic of proxies; `short_name` stands
-    for the type in identifiers (kumamesh.kri), "" where there are none.
+    that reading takes an administrator; `policy` that it configures the traffic of proxies; `short_name`
+    stands for the type in identifiers (kumamesh.kri), "" where there are none.
     """
 
     name: str

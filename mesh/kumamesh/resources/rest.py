@@ -77,8 +77,13 @@ def to_rest(resource: Resource) -> dict[str, Any]:
 
 def to_shown(resource: Resource) -> dict[str, Any]:
     """The document as a control plane shows it: with the identifier, which is never stored."""
+    return shown_head(resource) | _body(resource)
+
+
+def shown_head(resource: Resource) -> dict[str, Any]:
+    """What a control plane shows of every resource, whatever its type."""
     identifier = kri_of(resource)
-    return _head(resource) | ({"kri": identifier} if identifier else {}) | _body(resource)
+    return _head(resource) | ({"kri": identifier} if identifier else {})
 
 
 def _head(resource: Resource) -> dict[str, Any]:

@@ -170,7 +170,7 @@ async def test_without_its_ca_a_mesh_is_served_and_certified_when_the_ca_is_ther
     ca_key = await store.get(key)
     await store.delete(key)
     async with running(store, tmp_path) as plane, await plane.connect(dataplane()) as client:
-        assert plane.server.stats.certificates_failed == 1
+        assert plane.server.stats.certificates_failed["default"] == 1
         assert "lacks a secret of its CA" in caplog.text
         await client.ask_secrets()
         await client.until(lambda: IDENTITY in _removed(client))

@@ -299,10 +299,16 @@ async def test_concurrent_writers_do_not_break_each_other(rest):
     assert set(statuses) == {200, 201}
 
 
-async def test_requests_are_counted_by_status(rest):
+async def test_requests_are_counted_by_status_and_method(rest):
     await rest("GET", "/meshes")
     await rest("GET", "/nothing")
-    assert rest.api.server.requests == {"200": 1, "404": 1}
+    await rest("BREW", "/meshes")
+    counted = rest.api.server.traffic.durations.by_labels
+    assert {labels: each.count for labels, each in counted.items()} == {
+        ("200", "GET"): 1,
+        ("404", "GET"): 1,
+        ("405", "other"): 1,
+    }
 
 
 async def test_a_port_in_use_names_the_variable(tmp_path):

@@ -9,56 +9,21 @@ import socket
 import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 
-from fake_cp import DELTA, UNLIMITED, FakeControlPlane, Stream
+from fake_cp import DELTA, FakeControlPlane, Stream
 from kumadp.relay.server import Relay
 from kumadp.relay.upstream_client import write
 from kumadp_bootstrap.rewrite import Upstream
 from kumamesh.errors import UserError
 from kumamesh.xds import CLUSTER, LISTENER
+from relay_bench import HDS, Bench, echo, relaying
 
-HDS = "/envoy.service.health.v3.HealthDiscoveryService/StreamHealthCheck"
 MIB = 1024 * 1024
-
-
-class Listener:
-    """What the agent would hear."""
-
-    def __init__(self, fatal: bool = False) -> None:
-        self.configurations = 0
-        self.refusals: list[str] = []
-        self.fatal = fatal
-
-    def configured(self) -> None:
-        self.configurations += 1
-
-    def refused(self, reason: str) -> bool:
-        self.refusals.append(reason)
-        return self.fatal
-
-
-class Tokens:
-    """A token source that counts."""
-
-    def __init__(self) -> None:
-        self.current = "token-0"
-
-    def __call__(self) -> str:
-        return self.current
-
-
-class Bench:
-    def __init__(self, relay: Relay, channel: Any, listener: Listener, tokens: Tokens) -> None:
-        self.relay, self.channel, self.listener, self.tokens = relay, channel, listener, tokens
-
-    def open(self, method: str = DELTA) -> Any:
-        return self.channel.stream_stream(method)()
 
 
 @pytest.fixture
@@ -71,26 +36,6 @@ async def plane(tmp_path: Path) -> AsyncIterator[FakeControlPlane]:
 async def bench(plane: FakeControlPlane, tmp_path: Path) -> AsyncIterator[Bench]:
     async with relaying(plane, tmp_path) as found:
         yield found
-
-
-@contextlib.asynccontextmanager
-async def relaying(plane: FakeControlPlane, folder: Path) -> AsyncIterator[Bench]:
-    upstream = Upstream("localhost", plane.xds_port, sni="localhost", ca_pem=plane.ca_pem)
-    tokens, listener = Tokens(), Listener()
-    relay = Relay(upstream, tokens)
-    path = folder / "relay.sock"
-    relay.bind(path)
-    await relay.start(listener)
-    async with grpc.aio.insecure_channel(f"unix:{path}", UNLIMITED) as channel:
-        try:
-            yield Bench(relay, channel, listener, tokens)
-        finally:
-            await relay.stop()
-
-
-async def echo(stream: Stream) -> None:
-    while (raw := await stream.read()) is not None:
-        await stream.write(raw)
 
 
 async def test_bytes_pass_in_order_both_ways(plane: FakeControlPlane, bench: Bench) -> None:

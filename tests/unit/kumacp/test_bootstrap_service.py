@@ -115,14 +115,17 @@ class TestContent:
 
     def test_zone_proxies(self) -> None:
         request = body(INGRESS, mesh="", name="zi-1", proxyType="ingress", dataplaneToken=ZONE_TOKEN)
-        rendered = bootstrap(request, facts(mesh=None, hds=True))
+        rendered = bootstrap(request, facts(mesh=None))
         assert (rendered["node"]["id"], rendered["node"]["cluster"]) == (".zi-1", "ingress")
         assert "hds_config" not in rendered
 
     def test_hds_and_reloadable_tokens(self) -> None:
-        rendered = bootstrap(body(dataplaneTokenPath="/t"), facts(hds=True, reloadable_tokens=True))
+        rendered = bootstrap(body(dataplaneTokenPath="/t"), facts(reloadable_tokens=True))
         for source in (rendered["hds_config"], rendered["dynamic_resources"]["ads_config"]):
             assert source["grpc_services"][0]["google_grpc"]["target_uri"] == "localhost:5678"
+
+    def test_without_hds(self) -> None:
+        assert "hds_config" not in bootstrap(body(), facts(settings=CpSettings(hds_enabled=False)))
 
     def test_a_host_without_ipv6(self) -> None:
         (ads, _) = bootstrap(body(), facts(host_ipv4_only=True))["static_resources"]["clusters"]

@@ -3,14 +3,17 @@
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kumactl.inspection import (
     DATAPLANE_COLUMNS,
     dataplane_status,
     dataplanes_table,
-    meshes_table,
-    services_table,
+    zone_proxies_table,
+    zones_table,
 )
+from kumactl.mesh_inspection import meshes_table, services_table
 from kumactl.resource_tables import resource_table
 from kumamesh.resources.registry import TYPES
 
@@ -89,7 +92,7 @@ def test_a_data_plane_with_everything():
         "issuedBackend": "ca-1",
         "supportedBackends": ["ca-1", "ca-2"],
     }
-    (row,) = cells(dataplanes_table([full], NOW))
+    (row,) = cells(dataplanes_table([full], NOW).text())
     assert row == {
         "MESH": "default",
         "NAME": "web-1",
@@ -112,13 +115,13 @@ def test_a_data_plane_with_everything():
 
 
 def test_a_data_plane_that_never_connected():
-    (row,) = cells(dataplanes_table([{"mesh": "default", "name": "new"}], NOW))
+    (row,) = cells(dataplanes_table([{"mesh": "default", "name": "new"}], NOW).text())
     assert (row["STATUS"], row["LAST CONNECTED AGO"], row["TOTAL UPDATES"]) == ("Offline", "never", "0")
     assert (row["CERT EXPIRATION"], row["CERT BACKEND"], row["ENVOY VERSION"]) == ("-", "-", "unknown")
 
 
 def test_services():
-    text = services_table(
+    table = services_table(
         [
             {"name": "backend", "status": "partially_degraded", "dataplanes": {"online": 1, "total": 2}},
             {"name": "web", "status": "online", "dataplanes": {"online": 1, "total": 1}},
@@ -126,7 +129,7 @@ def test_services():
             {"name": "ext", "status": "not_available"},
         ]
     )
-    assert text.splitlines() == [
+    assert table.text().splitlines() == [
         "SERVICE   STATUS               DATAPLANES",
         "backend   Partially degraded   1/2",
         "web       Online               1/1",
@@ -135,21 +138,96 @@ def test_services():
     ]
 
 
-def test_meshes_show_the_policies_that_there_are():
-    text = meshes_table(
+def test_meshes_show_kumas_columns_and_the_newer_policies_that_there_are():
+    table = meshes_table(
         [
             {"name": "a", "dataplanes": {"online": 1, "total": 2}, "services": {"total": 1}},
-            {"name": "b", "policies": {"TrafficPermission": {"total": 3}}},
+            {"name": "b", "policies": {"TrafficPermission": {"total": 3}, "MeshTimeout": {"total": 4}}},
         ]
     )
-    assert text.splitlines() == [
-        "MESH   DATAPLANES   SERVICES   TRAFFIC PERMISSIONS",
-        "a      1/2          1          0",
-        "b      0/0          0          3",
+    assert table.headers == (
+        *("MESH", "DATAPLANES", "TRAFFIC PERMISSIONS", "TRAFFIC ROUTES", "CIRCUIT BREAKERS"),
+        *("HEALTH CHECKS", "FAULT INJECTIONS", "EXTERNAL SERVICES", "TRAFFIC TRACES", "TRAFFIC LOGS"),
+        *("PROXY TEMPLATES", "VIRTUAL OUTBOUNDS", "MESH TIMEOUTS"),
+    )
+    assert list(table.rows) == [("a", "1/2", *["0"] * 11), ("b", "0/0", "3", *["0"] * 9, "4")]
+
+
+def test_zones():
+    subscription = {
+        "connectTime": "2026-05-04T10:00:00Z",
+        "status": {
+            "lastUpdateTime": "2026-05-04T11:58:00Z",
+            "total": {"responsesSent": "42", "responsesRejected": "13"},
+        },
+        "version": {"kumaCp": {"version": "2.13.0"}},
+        "config": '{"store": {"type": "postgres"}}',
+    }
+    insight = {"subscriptions": [subscription]}
+    table = zones_table(
+        [
+            {"name": "zone-1", "zone": {"enabled": True}, "zoneInsight": insight},
+            {"name": "zone-2", "zone": {"enabled": False}, "zoneInsight": insight},
+            {"name": "zone-3", "zone": {}, "zoneInsight": {"subscriptions": [GONE | {"config": "{"}]}},
+            {"name": "zone-4"},
+        ],
+        NOW,
+    )
+    assert list(table.headers) == [
+        *("NAME", "STATUS", "LAST CONNECTED AGO", "LAST UPDATED AGO", "TOTAL UPDATES", "TOTAL ERRORS"),
+        *("ZONE-CP VERSION", "BACKEND"),
+    ]
+    assert list(table.rows) == [
+        ("zone-1", "Online", "2h", "2m", "42", "13", "2.13.0", "postgres"),
+        ("zone-2", "Offline", "2h", "2m", "42", "13", "2.13.0", "postgres"),
+        ("zone-3", "Offline", "2h", "never", "0", "0", "-", "-"),
+        ("zone-4", "Offline", "never", "never", "0", "0", "-", "-"),
     ]
 
 
-CREATED = {"creationTime": "2026-05-04T11:57:00Z"}
+def test_zone_proxies():
+    version = {"kumaDp": {"version": "2.13.0"}, "envoy": {"version": "1.40.0"}}
+    up = {"name": "i-1", "zoneIngressInsight": {"subscriptions": [CONNECTED | {"version": version}]}}
+    table = zone_proxies_table([up, {"name": "i-2"}], "zoneIngressInsight", NOW)
+    assert list(table.headers)[-2:] == ["KUMA-DP VERSION", "ENVOY VERSION"]
+    assert list(table.rows) == [
+        ("i-1", "Online", "2h", "never", "0", "0", "2.13.0", "1.40.0"),
+        ("i-2", "Offline", "never", "never", "0", "0", "unknown", "unknown"),
+    ]
+
+
+NONSENSE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = st.sampled_from(
+    [
+        *("name", "mesh", "zone", "dataplane", "dataplaneInsight", "zoneInsight", "networking", "inbound"),
+        *("gateway", "tags", "subscriptions", "status", "total", "responsesSent", "connectTime", "version"),
+        *("mTLS", "supportedBackends", "policies", "dataplanes", "config", "mtls", "backends", "routing"),
+        *("modificationTime", "creationTime", "labels", "state", "health", "dependencies", "kumaDp"),
+    ]
+)
+WRONG = st.recursive(
+    NONSENSE,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(FIELDS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.dictionaries(FIELDS, WRONG), max_size=2))
+def test_no_answer_is_too_wrong_for_a_table(items):
+    tables = [
+        *(dataplanes_table(items, NOW), zones_table(items, NOW), meshes_table(items), services_table(items)),
+        zone_proxies_table(items, "zoneIngressInsight", NOW),
+        *(resource_table(type_, items, "", NOW) for type_ in TYPES.values()),
+    ]
+    for table in tables:
+        assert table.text().count("\n") == len(items)
+
+
+CHANGED = {"creationTime": "2025-05-04T11:57:00Z", "modificationTime": "2026-05-04T11:57:00Z"}
 
 
 @pytest.mark.parametrize(
@@ -172,10 +250,11 @@ CREATED = {"creationTime": "2026-05-04T11:57:00Z"}
                 "name": "m",
                 "mtls": {"backends": [{"name": "ca-1", "type": "builtin"}]},
                 "routing": {"zoneEgress": True},
+                "logging": {"backends": [{"name": "f", "type": "file"}, {"name": "t", "type": "tcp"}]},
             },
             [
-                "NAME   mTLS   METRICS   LOGGING   TRACING   LOCALITY   ZONEEGRESS   AGE",
-                "m      off    off       off       off       off        on           3m",
+                "NAME   mTLS   METRICS   LOGGING         TRACING   LOCALITY   ZONEEGRESS   AGE",
+                "m      off    off       file/f, tcp/t   off       off        on           3m",
             ],
         ),
         (
@@ -189,14 +268,14 @@ CREATED = {"creationTime": "2026-05-04T11:57:00Z"}
         (
             "ZoneIngress",
             {"name": "i", "zone": "z1", "networking": {"address": "10.0.0.1", "port": 10001}},
-            ["NAME   ZONE   ADDRESS    PORT    AGE", "i      z1     10.0.0.1   10001   3m"],
+            ["NAME   AGE", "i      3m"],
         ),
         (
             "MeshTrafficPermission",
             {"mesh": "default", "name": "p", "spec": {"targetRef": {"kind": "Dataplane", "name": "w"}}},
             [
-                "MESH      NAME   TARGETREF KIND   TARGETREF NAME   AGE",
-                "default   p      Dataplane        w                3m",
+                "MESH      NAME   AGE",
+                "default   p      3m",
             ],
         ),
         ("Zone", {"name": "zone-1"}, ["NAME     AGE", "zone-1   3m"]),
@@ -204,12 +283,12 @@ CREATED = {"creationTime": "2026-05-04T11:57:00Z"}
     ],
 )
 def test_resources(type_, item, lines):
-    assert resource_table(TYPES[type_], [item | CREATED], None, NOW).splitlines() == lines
+    assert resource_table(TYPES[type_], [item | CHANGED], "", NOW).text().splitlines() == lines
 
 
 def test_where_to_go_on_is_told():
-    text = resource_table(TYPES["Zone"], [], "http://cp:5681/zones?name=a&offset=100&size=100", NOW)
-    assert text.splitlines()[-2:] == [
+    table = resource_table(TYPES["Zone"], [], "100", NOW)
+    assert table.text().splitlines()[-2:] == [
         "",
         "Rerun command with --offset=100 argument to retrieve more resources",
     ]

@@ -65,6 +65,8 @@ def test_a_refused_envoy_waits_longer_each_time() -> None:
     )
     assert holds.after(Ending("UNAVAILABLE"), 0.5) == 0.0
     assert holds.after(refused, 0.0) == 0.5
+    holds.answered()
+    assert holds.after(refused, 0.0) == 0.5
 
 
 def test_a_method_that_is_not_served_is_asked_for_ever_less_often() -> None:
@@ -73,6 +75,15 @@ def test_a_method_that_is_not_served_is_asked_for_ever_less_often() -> None:
     assert not missing.refused
     assert [holds.after(missing, 0.0) for _ in range(6)] == [0.5, 1, 2, 4, 8, 15]
     assert holds.after(Ending("UNIMPLEMENTED", by_upstream=False), 0.0) == 0.0
+
+
+def test_in_an_outage_health_discovery_is_asked_for_patiently() -> None:
+    holds, outage = Holds(also_in_outages=True), Ending("UNAVAILABLE")
+    assert [holds.after(outage, 0.0) for _ in range(4)] == [0.5, 1, 1.5, 1.5]
+    holds.answered()
+    assert holds.after(outage, 0.0) == 0.5
+    assert holds.after(Ending("OK"), 0.5) == 0.0
+    assert holds.after(Ending("CANCELLED", by_upstream=False), 0.5) == 0.0
 
 
 def test_a_line_passes_after_ever_longer_intervals() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kumacp.xds import model
-from kumacp.xds.build import admin, clusters, endpoints, inbound, outbound, secrets
+from kumacp.xds import outside as out
+from kumacp.xds.build import admin, clusters, endpoints, inbound, outbound, outside, secrets
 from kumacp.xds.build.messages import serialise
 from kumamesh.xds import XdsResource, content_version
 
@@ -21,6 +22,10 @@ _BUILDERS: Mapping[type, Callable[[Any], Any]] = {
     model.AdminListener: admin.admin_listener,
     model.CaSecret: secrets.ca_secret,
     model.IdentitySecret: secrets.identity_secret,
+    out.ExternalCluster: outside.external_cluster,
+    out.PassthroughCluster: outside.passthrough_cluster,
+    out.NoDestinationCluster: outside.no_destination_cluster,
+    out.PassthroughListener: outside.passthrough_listener,
 }
 
 

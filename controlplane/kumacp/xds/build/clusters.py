@@ -1,11 +1,11 @@
-"""Clusters: services of the mesh, and the application's own ports (contract 5.2, 5.3)."""
+"""Clusters: services of the mesh, and the application's own ports (contract 5.2, 5.3); what others share."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
-from envoy.config.core.v3 import protocol_pb2
+from envoy.config.core.v3 import address_pb2, protocol_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 
@@ -24,16 +24,7 @@ def service_cluster(unit: ServiceCluster) -> Any:
         type=cluster_pb2.Cluster.EDS,
         connect_timeout=seconds(defaults.CONNECT_TIMEOUT),
         eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=from_ads()),
-        circuit_breakers=circuit_breaker_pb2.CircuitBreakers(
-            thresholds=[
-                circuit_breaker_pb2.CircuitBreakers.Thresholds(
-                    max_connections=uint32(defaults.MAX_CONNECTIONS),
-                    max_pending_requests=uint32(defaults.MAX_PENDING_REQUESTS),
-                    max_requests=uint32(defaults.MAX_REQUESTS),
-                    max_retries=uint32(defaults.MAX_RETRIES),
-                )
-            ]
-        ),
+        circuit_breakers=limits(),
     )
     if unit.protocol in HTTP_PROTOCOLS:
         # The peer is a sidecar, which takes HTTP/2 whatever its application speaks.
@@ -47,9 +38,9 @@ def service_cluster(unit: ServiceCluster) -> Any:
 def local_cluster(unit: LocalCluster) -> Any:
     cluster = static_cluster(unit.name, address(unit.address, unit.port), defaults.INBOUND_CONNECT_TIMEOUT)
     cluster.alt_stat_name = stat_name(unit.name)
-    if unit.protocol in HTTP_PROTOCOLS:
-        options = _http_options(1 if unit.protocol == "http" else 2, defaults.INBOUND_IDLE_TIMEOUT)
-        cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(options)
+    if unit.source:
+        cluster.upstream_bind_config.CopyFrom(bound_to(unit.source))
+    speak(cluster, unit.protocol, defaults.INBOUND_IDLE_TIMEOUT)
     return cluster
 
 
@@ -65,6 +56,32 @@ def static_cluster(name: str, endpoint: Any, connect_timeout_s: float) -> Any:
             endpoints=[endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=[host])],
         ),
     )
+
+
+def limits() -> Any:
+    """Circuit breakers of whatever the application calls."""
+    return circuit_breaker_pb2.CircuitBreakers(
+        thresholds=[
+            circuit_breaker_pb2.CircuitBreakers.Thresholds(
+                max_connections=uint32(defaults.MAX_CONNECTIONS),
+                max_pending_requests=uint32(defaults.MAX_PENDING_REQUESTS),
+                max_requests=uint32(defaults.MAX_REQUESTS),
+                max_retries=uint32(defaults.MAX_RETRIES),
+            )
+        ]
+    )
+
+
+def bound_to(source: str) -> Any:
+    """Connections come from this address, and any port."""
+    return address_pb2.BindConfig(source_address=address_pb2.SocketAddress(address=source, port_value=0))
+
+
+def speak(cluster: Any, protocol: str, idle_timeout_s: float) -> None:
+    """Have the cluster speak the HTTP version that the protocol is; for others nothing."""
+    if protocol in HTTP_PROTOCOLS:
+        options = _http_options(1 if protocol == "http" else 2, idle_timeout_s)
+        cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(options)
 
 
 def _http_options(version: int, idle_timeout_s: float) -> Any:

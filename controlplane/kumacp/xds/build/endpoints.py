@@ -16,9 +16,13 @@ _NAMESPACES = ("envoy.lb", "envoy.transport_socket_match")
 
 
 def load_assignment(unit: ServiceEndpoints) -> Any:
-    ordered = sorted(unit.endpoints, key=_place)
+    return assignment(unit.name, unit.endpoints)
+
+
+def assignment(cluster: str, endpoints: Iterable[Endpoint]) -> Any:
+    ordered = sorted(endpoints, key=_place)
     return endpoint_pb2.ClusterLoadAssignment(
-        cluster_name=unit.name,
+        cluster_name=cluster,
         endpoints=[
             _locality(zone, priority, hosts)
             for (zone, priority), hosts in groupby(ordered, key=lambda e: (e.zone, e.priority))

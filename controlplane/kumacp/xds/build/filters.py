@@ -13,6 +13,7 @@ from google.protobuf.wrappers_pb2 import BoolValue
 
 from kumacp.xds.build.messages import address, metadata, pack, seconds, stat_name, uint32
 from kumacp.xds.model import AdminListener, InboundListener, OutboundListener, Tags
+from kumacp.xds.outside import PassthroughListener
 
 TAGS_NAMESPACE = "io.kuma.tags"
 
@@ -34,13 +35,20 @@ def tcp_proxy(cluster: str, *, stats: str, idle_timeout_s: float, connect_attemp
 
 
 def chain(
-    filters: Sequence[Any], *, transport: str = "", alpn: Sequence[str] = (), socket: Any | None = None
+    filters: Sequence[Any],
+    *,
+    transport: str = "",
+    alpn: Sequence[str] = (),
+    port: int | None = None,
+    socket: Any | None = None,
 ) -> Any:
-    """A filter chain; `transport` is "raw_buffer", "tls" or any."""
+    """A filter chain; `transport` is "raw_buffer", "tls" or any, `port` what the connection was meant for."""
     match = None
-    if transport or alpn:
+    if transport or alpn or port is not None:
         match = listener_components_pb2.FilterChainMatch(
-            transport_protocol=transport, application_protocols=alpn
+            transport_protocol=transport,
+            application_protocols=alpn,
+            destination_port=None if port is None else uint32(port),
         )
     return listener_components_pb2.FilterChain(
         filter_chain_match=match, filters=filters, transport_socket=socket
@@ -48,13 +56,16 @@ def chain(
 
 
 def listener(
-    unit: InboundListener | OutboundListener | AdminListener,
+    unit: InboundListener | OutboundListener | AdminListener | PassthroughListener,
     chains: Sequence[Any],
     *,
     outbound: bool = False,
     tags: Tags = (),
     inspect_tls: bool = False,
+    bind: bool = True,
+    hand_over: bool = False,
 ) -> Any:
+    """`hand_over`: a connection goes to the listener that has the address it was meant for, if one has."""
     return listener_pb2.Listener(
         name=unit.name,
         address=address(unit.address, unit.port),
@@ -63,6 +74,8 @@ def listener(
         metadata=metadata(tags, TAGS_NAMESPACE),
         traffic_direction=base_pb2.OUTBOUND if outbound else base_pb2.INBOUND,
         enable_reuse_port=BoolValue(value=unit.reuse_port),
+        bind_to_port=None if bind else BoolValue(value=False),
+        use_original_dst=BoolValue(value=True) if hand_over else None,
     )
 
 

@@ -57,6 +57,8 @@ def outbound_manager(unit: OutboundListener) -> Any:
         cluster=unit.cluster,
         timeout=seconds(defaults.REQUEST_TIMEOUT),
         retry_policy=_retry_policy(unit.protocol),
+        # A server outside the mesh knows itself by its own name, not by the one that the mesh has for it.
+        auto_host_rewrite=BoolValue(value=True) if unit.external else None,
     )
     routes = _routes(
         f"outbound:{unit.service}", unit.service, [_route(route)],

@@ -22,7 +22,7 @@ def listener(unit: InboundListener) -> Any:
     }[unit.tls](unit)
     # Reads the ClientHello: what tells the permissive chains apart, and the SNI that a rule may ask for.
     inspect = unit.tls is TlsMode.PERMISSIVE or (unit.rbac is not None and rbac.needs_server_name(unit.rbac))
-    return make_listener(unit, chains, tags=unit.tags, inspect_tls=inspect)
+    return make_listener(unit, chains, tags=unit.tags, inspect_tls=inspect, bind=unit.bind)
 
 
 def _plain_chains(unit: InboundListener) -> list[Any]:

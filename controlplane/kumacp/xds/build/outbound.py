@@ -21,4 +21,4 @@ def listener(unit: OutboundListener) -> Any:
             idle_timeout_s=defaults.IDLE_TIMEOUT,
             connect_attempts=defaults.TCP_CONNECT_ATTEMPTS,
         )
-    return make_listener(unit, [chain([proxy])], outbound=True, tags=unit.tags)
+    return make_listener(unit, [chain([proxy])], outbound=True, tags=unit.tags, bind=unit.bind)

@@ -1,4 +1,5 @@
-"""Transport sockets: mTLS of the mesh by SDS, and of the admin listener inline (contract 3.7, 5.4)."""
+"""Transport sockets: mTLS of the mesh by SDS, of the admin listener and to servers outside the mesh inline
+(contract 3.7, 5.4, 5.8)."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from google.protobuf.wrappers_pb2 import BoolValue
 
 from kumacp.xds.build.messages import from_ads, inline, pack
 from kumacp.xds.model import AdminTls, ServiceCluster
+from kumacp.xds.outside import ExternalTls
 from kumamesh import names, sni
 
 ALPN = "kuma"
@@ -44,14 +46,34 @@ def upstream(cluster: ServiceCluster) -> Any:
     )
 
 
+def external(tls: ExternalTls, system_ca: str) -> Any:
+    """Socket to a server outside the mesh. Only where no authority is known at all, neither by the resource
+    nor by the host of the proxy, the server is not verified."""
+    context = tls_pb2.CommonTlsContext()
+    if tls.certificate:
+        context.tls_certificates.append(_certificate(tls.certificate, tls.private_key))
+    if tls.ca or system_ca:
+        authority = inline(tls.ca) if tls.ca else base_pb2.DataSource(filename=system_ca)
+        name = string_pb2.StringMatcher(exact=tls.expected)
+        context.validation_context.CopyFrom(
+            common_pb2.CertificateValidationContext(
+                trusted_ca=authority,
+                match_typed_subject_alt_names=[
+                    _San(san_type=kind, matcher=name) for kind in (_San.DNS, _San.IP_ADDRESS) if tls.expected
+                ],
+            )
+        )
+    return _socket(
+        tls_pb2.UpstreamTlsContext(
+            common_tls_context=context, sni=tls.server_name, allow_renegotiation=tls.allow_renegotiation
+        )
+    )
+
+
 def admin(tls: AdminTls) -> Any:
     client = _San(san_type=_San.DNS, matcher=string_pb2.StringMatcher(exact=ADMIN_CLIENT))
     context = tls_pb2.CommonTlsContext(
-        tls_certificates=[
-            common_pb2.TlsCertificate(
-                certificate_chain=inline(tls.certificate), private_key=inline(tls.private_key)
-            )
-        ],
+        tls_certificates=[_certificate(tls.certificate, tls.private_key)],
         validation_context=common_pb2.CertificateValidationContext(
             trusted_ca=inline(tls.client_ca), match_typed_subject_alt_names=[client]
         ),
@@ -74,6 +96,10 @@ def _mesh_context(mesh: str, peer: Any) -> Any:
         combined_validation_context=validation,
         tls_certificate_sds_secret_configs=[_sds(names.identity_secret(mesh))],
     )
+
+
+def _certificate(chain: bytes, private_key: bytes) -> Any:
+    return common_pb2.TlsCertificate(certificate_chain=inline(chain), private_key=inline(private_key))
 
 
 def _sds(name: str) -> Any:

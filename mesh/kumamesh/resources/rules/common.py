@@ -57,6 +57,8 @@ def name_problem(name: str) -> str | None:
         return CANNOT_BE_EMPTY
     if len(name) > 253:
         return "value length must less or equal 253"
+    if name in (".", ".."):
+        return "must not be . or .., which mean something else in the path of a URL"
     return None if _NAME.fullmatch(name) else BAD_NAME
 
 

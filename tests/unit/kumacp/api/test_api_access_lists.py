@@ -33,7 +33,9 @@ def test_the_defaults_are_kumas(right):
 @pytest.mark.parametrize("right", Right)
 def test_every_right_has_lists_of_its_own(right):
     prefix = f"KUMA_ACCESS_STATIC_{right.name}"
-    by_user = resolve(CpSettings, environ={f"{prefix}_USERS": "ann,carl", f"{prefix}_GROUPS": "none"}).settings
+    by_user = resolve(
+        CpSettings, environ={f"{prefix}_USERS": "ann,carl", f"{prefix}_GROUPS": "none"}
+    ).settings
     by_group = resolve(CpSettings, environ={f"{prefix}_GROUPS": "team-a"}).settings
     for settings in (by_user, by_group):
         assert allows(ANN, right, settings)

@@ -52,6 +52,8 @@ ALL = (WEB, EDGE, PROXY)
         ([("gateway", "false")], ["web-1"]),
         ([("gateway", "builtin")], ["edge"]),
         ([("gateway", "delegated")], ["proxy"]),
+        ([("gateway", "DELEGATED")], ["proxy"]),
+        ([("gateway", "")], ["web-1", "edge", "proxy"]),
         ([("ingress", "true"), ("size", "1")], ["web-1", "edge", "proxy"]),
     ],
 )
@@ -67,7 +69,7 @@ def test_tags_filter_data_planes_only():
 
 @pytest.mark.parametrize(
     "query",
-    [[("tag", "version")], [("tag", ":1")], [("tag", "a:")], [("gateway", "yes")], [("filter[mesh]", "a")]],
+    [[("tag", "version")], [("tag", ":1")], [("tag", "a:")], [("gateway", "yes")]],
 )
 def test_filters_that_say_nothing_are_refused(query):
     with pytest.raises(Problem) as refused:

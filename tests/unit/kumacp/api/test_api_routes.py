@@ -18,6 +18,14 @@ def segments(path):
         ("/", Kind.INDEX, None, "", ""),
         ("/config", Kind.CONFIG, None, "", ""),
         ("/who-am-i", Kind.WHO_AM_I, None, "", ""),
+        ("/openapi.json", Kind.OPENAPI, None, "", ""),
+        ("/policies", Kind.POLICIES, None, "", ""),
+        ("/_resources", Kind.RESOURCES, None, "", ""),
+        ("/versions", Kind.VERSIONS, None, "", ""),
+        ("/global-insight", Kind.GLOBAL_INSIGHT, None, "", ""),
+        ("/global-insights", Kind.GLOBAL_INSIGHTS, None, "", ""),
+        ("/status/zones", Kind.ZONE_STATUS, None, "", ""),
+        ("/_kri/kri_m____default_", Kind.KRI, None, "", "kri_m____default_"),
         ("/tokens", Kind.TOKEN, None, "", "dataplane"),
         ("/tokens/dataplane", Kind.TOKEN, None, "", "dataplane"),
         ("/tokens/zone", Kind.TOKEN, None, "", "zone"),
@@ -75,10 +83,29 @@ def test_known_paths(path, kind, type_, mesh, name):
         "/meshes/m/secrets/_overview",
         "/zones/z/x",
         "/config/x",
+        "/_kri",
+        "/_kri/a/b",
+        "/status",
     ],
 )
 def test_unknown_paths(path):
     assert match(segments(path)) is None
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("",),
+        ("", "meshes"),
+        ("meshes", ""),
+        ("meshes", "", "dataplanes"),
+        ("meshes", "m", ""),
+        ("meshes", "m", "dataplanes", "", "_overview"),
+        ("_kri", ""),
+    ],
+)
+def test_no_part_of_a_path_is_empty(parts):
+    assert match(parts) is None
 
 
 def test_a_name_may_be_that_of_a_suffix_only_where_no_suffix_is():

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kumacp.policy.mesh_traffic_permission import MeshTrafficPermissions, in_merge_order
-from kumamesh.kri import kri_of
 from kumacp.policy.selector import selects
+from kumamesh.kri import kri_of
 from permissions import MESH, dataplane, entry, mesh_traffic_permission
 
 HTTP = {

@@ -38,8 +38,33 @@ DATAPLANES = st.builds(
     inbounds=st.lists(INBOUNDS, max_size=2, unique_by=lambda inbound: inbound["port"]),
     outbounds=st.dictionaries(st.sampled_from([20000, 20001, 20002]), SERVICES | TAGGED, max_size=3),
     connected=st.booleans(),
+    transparentProxying=st.sampled_from([None, None, world.REDIRECTED]),
 )
-MESH_RESOURCES = st.builds(world.mesh, MESHES, mode=MODES, backend=BACKENDS)
+MESH_RESOURCES = st.builds(
+    world.mesh,
+    MESHES,
+    mode=MODES,
+    backend=BACKENDS,
+    networking=st.sampled_from([{}, {}, {"outbound": {"passthrough": False}}]),
+    routing=st.sampled_from([{}, {}, {"localityAwareLoadBalancing": True}]),
+)
+TRUST = st.sampled_from([{}, {"caCert": {"secret": "e1"}}, {"caCert": {"secret": "e1"}}])
+EXTERNAL_SERVICES = st.builds(
+    world.external_service,
+    st.sampled_from(["x1", "x2"]),
+    SERVICES,
+    address=st.sampled_from(["httpbin.example:443", "192.0.2.1:80"]),
+    mesh=MESHES,
+    protocol=st.sampled_from(["http", "http", "grpc", "tcp", ""]),
+    tags=st.sampled_from([{}, {"version": "v1"}, {"kuma.io/zone": "west"}]),
+    tls=st.none() | TRUST | TRUST,
+)
+TRUSTED = st.builds(
+    world.secret,
+    st.just("e1"),
+    st.sampled_from([*world.AUTHORITIES, world.NO_PEM]),
+    mesh=MESHES,
+)
 INSIGHTS = st.builds(
     world.insight,
     NAMES,
@@ -60,7 +85,18 @@ UNRELATED = st.one_of(
     st.just(Resource(ResourceKey("ServiceInsight", "default", "all-services-default"), ServiceInsight())),
 )
 RESOURCES = st.one_of(
-    DATAPLANES, DATAPLANES, DATAPLANES, INSIGHTS, INSIGHTS, MESH_RESOURCES, CAS, PERMISSIONS, UNRELATED
+    DATAPLANES,
+    DATAPLANES,
+    DATAPLANES,
+    INSIGHTS,
+    INSIGHTS,
+    MESH_RESOURCES,
+    CAS,
+    PERMISSIONS,
+    UNRELATED,
+    EXTERNAL_SERVICES,
+    EXTERNAL_SERVICES,
+    TRUSTED,
 )
 
 
@@ -137,6 +173,10 @@ class Changes(RuleBasedStateMachine):
     def what_is_desired_equals_a_rebuild(self) -> None:
         for proxy, names in self._desired().items():
             assert names == self.model.desired(proxy)
+
+    @invariant()
+    def faults_are_those_of_what_cannot_be_used(self) -> None:
+        assert set(self.hub.faults) == self.model.unusable()
 
     def teardown(self) -> None:
         for proxy in self.connected:

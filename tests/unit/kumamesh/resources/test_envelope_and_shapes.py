@@ -17,6 +17,7 @@ from resource_documents import dataplane, document, violations
 NAME_CHARS = (
     "invalid characters. Valid characters are numbers, lowercase latin letters and '-', '_', '.' symbols."
 )
+DOTS = "must not be . or .., which mean something else in the path of a URL"
 SELECTED = {"match": {"kuma.io/service": "*"}}
 PERMISSION = {"sources": [SELECTED], "destinations": [SELECTED]}
 POLICY = {"from": [{"targetRef": {"kind": "Mesh"}, "default": {"action": "Allow"}}]}
@@ -89,6 +90,8 @@ def test_another_api_version_is_refused() -> None:
         ({"type": "Zone", "name": "a" * 254}, [("name", "value length must less or equal 253")]),
         ({"type": "Zone", "name": "A b"}, [("name", NAME_CHARS)]),
         ({"type": "Zone", "name": "a\n"}, [("name", NAME_CHARS)]),
+        ({"type": "Zone", "name": ".."}, [("name", DOTS)]),
+        ({"type": "Secret", "name": "a", "mesh": "."}, [("mesh", DOTS)]),
         ({"type": "Mesh", "name": "a" * 64}, [("name", "cannot be longer than 63 characters")]),
         ({"type": "Secret", "name": "a"}, [("mesh", "cannot be empty")]),
         ({"type": "Secret", "name": "a", "mesh": "B"}, [("mesh", NAME_CHARS)]),

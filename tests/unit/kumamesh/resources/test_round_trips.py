@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.base import Spec
 from kumamesh.resources.registry import TYPES
-from kumamesh.resources.rest import from_rest, spec_from_json, spec_to_json, to_rest
+from kumamesh.resources.rest import from_rest, spec_from_json, spec_to_json, to_kubernetes, to_rest
 from resource_documents import dataplane, document
 
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -147,3 +147,19 @@ def test_insights_survive_rest(data: st.DataObject, labels: dict[str, str]) -> N
     key = ResourceKey(type_.name, "default" if type_.mesh_scoped else "", "a")
     resource = Resource(key, data.draw(_specs(type_.spec)), labels)
     assert from_rest(json.loads(json.dumps(to_rest(resource)))) == resource
+
+
+@given(_DOCUMENTS, st.dictionaries(_NAMES, _NAMES, max_size=2))
+def test_the_shape_of_kubernetes_keeps_every_resource(body: dict[str, Any], labels: dict[str, str]) -> None:
+    resource = from_rest({**body, "labels": labels})
+    assert from_rest(json.loads(json.dumps(to_kubernetes(resource)))) == resource
+
+
+def test_the_shape_of_kubernetes_keeps_mesh_label_and_time_of_creation() -> None:
+    labels = {"kuma.io/mesh": "default", "k8s.kuma.io/namespace": "demo"}
+    time = {"creationTime": "2026-01-02T03:04:05Z"}
+    proxy = from_rest(dataplane() | {"labels": labels} | time)
+    shown = to_kubernetes(proxy)
+    assert shown["metadata"]["namespace"] == "demo"
+    assert to_kubernetes(proxy, "other")["metadata"]["namespace"] == "other"
+    assert from_rest(shown) == proxy
