@@ -11,10 +11,21 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from kumadp.bootstrap_exchange import Again, Bootstrap, Final, Outcome, judge, not_tls, unreachable, untrusted
+from kumadp.bootstrap_exchange import (
+    Again,
+    Bootstrap,
+    Final,
+    Outcome,
+    clock_skew,
+    judge,
+    not_tls,
+    unreachable,
+    untrusted,
+)
 from kumadp.retry import RetryPolicy
 from kumadp.thread_worker import in_thread
 from kumamesh.errors import UserError
@@ -32,6 +43,7 @@ class BootstrapClient:
     def __init__(self, url: str, *, ca_pem: str, ca_source: str, verify: bool) -> None:
         self.url = url
         self._ca_source = ca_source
+        self._skew_told = False
         self._context = _context(ca_pem, ca_source, verify) if url.startswith("https:") else None
 
     async def fetch(self, request: Callable[[], Mapping[str, Any]], policy: RetryPolicy) -> str:
@@ -67,9 +79,10 @@ class BootstrapClient:
         try:
             connection.request("POST", parts._replace(scheme="", netloc="").geturl(), body, _HEADERS)
             answer = connection.getresponse()
+            self._check_clock(answer.headers.get("Date"))
             return judge(answer.status, answer.read(_MAX_ANSWER_BYTES))
         except ssl.SSLCertVerificationError as error:
-            return untrusted(error.verify_message, self._ca_source)
+            return untrusted(error.verify_message, self._ca_source, datetime.now(UTC))
         except ssl.SSLError as error:
             if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
                 return not_tls()
@@ -78,6 +91,13 @@ class BootstrapClient:
             return unreachable(_reason(error), tls=self._context is not None)
         finally:
             connection.close()
+
+    def _check_clock(self, date: str | None) -> None:
+        """Tell once that the clocks differ."""
+        skew = None if self._skew_told else clock_skew(date, datetime.now(UTC))
+        if skew:
+            self._skew_told = True
+            log.warning("%s", skew)
 
 
 def _context(ca_pem: str, ca_source: str, verify: bool) -> ssl.SSLContext:

@@ -7,6 +7,8 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from kumamesh.errors import one_line
@@ -17,6 +19,9 @@ _WRONG_PORT = (
 )
 _RETRIED = frozenset({408, 429})
 _SHOWN_CHARS = 2_000
+_NOT_YET_VALID, _EXPIRED = "not yet valid", "has expired"
+TOLERATED_SKEW_S = 30.0
+"""Longer than a slow answer is on its way; certificates are made for clocks that are five minutes behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +67,36 @@ def judge(status: int, body: bytes) -> Outcome:
     return Final(f"unexpected answer {status}: {_WRONG_PORT}")
 
 
-def untrusted(reason: str, ca_source: str) -> Final:
-    """The control plane's certificate did not verify."""
+def untrusted(reason: str, ca_source: str, now: datetime) -> Again | Final:
+    """The control plane's certificate did not verify; `now` is this host's time (UTC)."""
+    clock = f"this host's clock, which says {now:%Y-%m-%d %H:%M:%S} UTC"
+    if _NOT_YET_VALID in reason:
+        # A host that boots sets its clock a little later.
+        return Again(f"the control plane's certificate is not valid yet by {clock}: set the clock")
+    if _EXPIRED in reason:
+        return Final(
+            f"the control plane's certificate has expired by {clock}: set the clock if that is wrong, else "
+            "renew the certificate"
+        )
     trust = f"the certificates in {ca_source}" if ca_source else "the system's authorities"
     return Final(
         f"the control plane's certificate is not trusted by {trust} ({reason}); give the control plane's CA "
         "with --ca-cert-file (its kuma-cp.crt, when it made its own certificate)"
+    )
+
+
+def clock_skew(date: str | None, now: datetime) -> str | None:
+    """What to tell the user when the `Date` of an answer and this host's time are too far apart."""
+    try:
+        ahead = (now - parsedate_to_datetime(date or "")).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if abs(ahead) < TOLERATED_SKEW_S:
+        return None
+    difference = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'}"
+    return (
+        f"the clock of this host is {difference} that of the control plane: certificates and tokens may be "
+        "refused as expired or not yet valid; set the clock, with NTP"
     )
 
 

@@ -1,4 +1,4 @@
-"""`kuma-dp`: commands are imported when they are called, since starting up is a budget (DESIGN.md 3.14)."""
+"""Entry point of kuma-dp."""
 
 from __future__ import annotations
 
@@ -6,34 +6,26 @@ import contextlib
 import os
 import signal
 import sys
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
-import click
-
-from kumamesh import commands
-from kumamesh.commands import Entry
-
-
-class _Commands(commands.LazyGroup):
-    entries: ClassVar = {
-        "run": Entry("kumadp.commands.run:run", "Run a proxy: Envoy, configured by the control plane."),
-        "version": Entry("kumadp.commands.version:version", "Print the version."),
-        "demo": Entry("kumadp.demo.cli:demo", "Show two services that talk mTLS, on this machine."),
-    }
-
-
-@click.group(cls=_Commands, context_settings=commands.CONTEXT_SETTINGS)
-@click.option("--log-level", type=click.Choice(["off", "info", "debug"]), help="How much to log.")
-@click.pass_context
-def cli(ctx: click.Context, log_level: str | None) -> None:
-    """The data-plane agent of the mesh."""
-    ctx.obj = log_level
+from kumamesh.errors import EXIT_INTERRUPTED
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, _stop_early)
-    _open_standard_streams()
-    sys.exit(commands.run(cli, "kuma-dp"))
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code."""
+    try:
+        signal.signal(signal.SIGTERM, _stop_early)
+        _open_standard_streams()
+        # Inside the guard, because it takes a while in which an interrupt is as likely as later.
+        from kumadp.commands import root
+
+        return root.run(arguments)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
 
 
 def _open_standard_streams() -> None:

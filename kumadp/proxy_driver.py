@@ -5,6 +5,7 @@ The agent imports this while Envoy boots.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 
@@ -31,6 +32,8 @@ from kumadp.relay.server import Relay
 
 log = logging.getLogger(__name__)
 
+SILENCE_S = 10.0
+"""An Envoy that starts asks for its configuration within a tenth of a second."""
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -59,11 +62,25 @@ class Proxy:
         unix_path = None if settings.readiness_unix_socket_disabled else paths.readiness_socket
         self._envoy.on_exit(lambda code: self._post(EnvoyExited(code)))
         await self._relay.start(self)
-        async with self._readiness.serving(self._prepared.readiness_listener, unix_path):
-            end = await self._driver.run()
-            if self._machine.phase in (Phase.STOPPING, Phase.KILLED):
-                await self._relay.leave()
-            return end
+        alarm = asyncio.get_running_loop().call_later(SILENCE_S, self._warn_if_silent)
+        try:
+            async with self._readiness.serving(self._prepared.readiness_listener, unix_path):
+                end = await self._driver.run()
+                if self._machine.phase in (Phase.STOPPING, Phase.KILLED):
+                    await self._relay.leave()
+                return end
+        finally:
+            alarm.cancel()
+
+    def _warn_if_silent(self) -> None:
+        if not self._relay.reached and self._machine.phase is Phase.STARTING:
+            log.warning(
+                "Envoy runs for %.0f s and has not asked for its configuration at %s, so this proxy is not "
+                "ready: see Envoy's own log lines; a --binary-path that is a script must pass its arguments "
+                "on, and Envoy's user must be allowed to open that socket",
+                SILENCE_S,
+                self._prepared.plan.paths.relay_socket,
+            )
 
     def _post(self, event: Event) -> None:
         self._driver.post(event)

@@ -33,7 +33,7 @@ class DpSettings:
         env="KUMA_DATAPLANE_PROXY_TYPE",
         flag="proxy-type",
         choices=PROXY_TYPES,
-        help="dataplane, ingress or egress",
+        help="What the proxy is: a sidecar (or gateway), or the ingress or egress of a zone",
     )
     drain_time: Seconds = option(
         Seconds(30.0),

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import metrics_reference
 import rest_reference
 
-from kumacp.cli import cli as kuma_cp
+from kumacp.commands import cli as kuma_cp
 from kumacp.settings import CpSettings
 from kumactl.commands.root import cli as kumactl
-from kumadp.cli import cli as kuma_dp
+from kumadp.commands.root import cli as kuma_dp
 from kumadp.settings import DpSettings
 from kumamesh.settings import options
 
@@ -85,6 +86,7 @@ def main() -> int:
         "kuma-cp": page("kuma-cp", kuma_cp, CpSettings),
         "kumactl": page("kumactl", kumactl, None),
         "rest": rest_reference.page(),
+        "metrics": metrics_reference.page(),
     }
     if "--check" in sys.argv[1:]:
         stale = [

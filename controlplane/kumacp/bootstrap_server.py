@@ -31,8 +31,8 @@ MAX_HANDSHAKES = 1_000
 MAX_WAITING = 4_096
 """Connections that wait; a further one is closed, its agent tries again."""
 HANDSHAKES_PER_TURN = 8
-"""Handshakes begun in one turn of the event loop: it must hear the streams of proxies in between, however many
-ask for a bootstrap at once. A few per turn, and not a few at a time, because silent clients take their time."""
+"""Handshakes begun in one turn of the event loop, which must hear the streams of proxies in between, however
+many agents ask at once. A few per turn, and not a few at a time, because silent clients take their time."""
 
 _SHOWN_BYTES = 1_000
 

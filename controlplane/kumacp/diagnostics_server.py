@@ -18,6 +18,7 @@ from kumacp.listen_server import listen
 from kumacp.metrics import Metrics
 from kumacp.settings import CpSettings
 from kumacp.tls_context_disk import CertificateContext
+from kumacp.tls_site_server import TlsSite
 from kumamesh.logs import Levels
 
 IDLE_TIMEOUT_S = 120.0
@@ -65,7 +66,8 @@ class DiagnosticsServer:
         server = HttpServer(self._serve, keepalive_s=IDLE_TIMEOUT_S)
         self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
-        await web.SockSite(self._runner, listener, ssl_context=tls).start()
+        site = TlsSite(self._runner, listener, tls) if tls else web.SockSite(self._runner, listener)
+        await site.start()
 
     async def stop(self) -> None:
         if self._runner is not None:

@@ -17,6 +17,8 @@ from kumacp.figures import HttpTraffic
 FIRST_REQUEST_S = 10.0
 """From the connection to the end of its first request's headers. aiohttp would wait for ever."""
 MAX_CONNECTIONS = 4_096
+SILENCE_S = 1.0
+"""When there are as many, those that have asked nothing for so long make room for others."""
 
 _UNHEARD = logging.Logger("aiohttp", logging.CRITICAL + 1)
 """aiohttp logs a traceback for whatever junk a client sends; handlers log their own faults."""
@@ -52,8 +54,9 @@ async def read_body(request: web.BaseRequest, *, limit: int, timeout_s: float) -
 
 
 class HttpServer(web.Server):
-    """Closes connections beyond `max_connections`, those without a request in time, and, unless `life_s` is
-    None, those that last longer than that after their first request began. `traffic` counts requests."""
+    """Closes connections beyond `max_connections` (silent ones first), those without a request in time, and,
+    unless `life_s` is None, those that last longer than that after their first request began. `traffic` counts
+    requests."""
 
     def __init__(
         self,
@@ -80,10 +83,24 @@ class HttpServer(web.Server):
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        if len(self.connections) > self._max_connections:
+        if len(self.connections) > self._max_connections and not self._make_room():
             transport.abort()
         else:
             self._silent[handler] = _abort_in(self._first_request_s, transport)
+
+    def _make_room(self) -> bool:
+        """End the connection that has been silent the longest, if that is long: whoever opens connections and
+        asks nothing must not keep everybody else out."""
+        for handler, timer in self._silent.items():
+            silent_s = asyncio.get_running_loop().time() - (timer.when() - self._first_request_s)
+            if silent_s < SILENCE_S:
+                break
+            if handler.transport is not None:
+                del self._silent[handler]
+                timer.cancel()
+                handler.transport.abort()
+                return True
+        return False
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         for timers in (self._silent, self._living):

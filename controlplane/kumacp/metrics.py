@@ -15,6 +15,7 @@ from kumacp.dpserver.stats import DpServerStats, long_type
 from kumacp.exposition import Kind, Labels, MetricSpec, Summary, Value, exposition
 from kumacp.figures import Histograms, HttpTraffic
 from kumacp.xds.hub import Counters
+from kumamesh.resource import ResourceKey
 from kumamesh.version import PRODUCT, VERSION
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -41,6 +42,12 @@ METRICS = (
     MetricSpec("xds_units_reused_total", "Shared xDS resources handed to a further proxy"),
     MetricSpec("xds_units_held", "Shared xDS resources in memory", _GAUGE),
     MetricSpec("xds_proxies_woken_total", "Proxies told that something of theirs changed"),
+    MetricSpec(
+        "external_services_unusable",
+        "ExternalServices that keep what they had, for something they name is missing or wrong",
+        _GAUGE,
+        ("mesh", "external_service"),
+    ),
     MetricSpec("hds_streams_active", "Connected health discovery streams", _GAUGE),
     MetricSpec("hds_specifiers_total", "Times that a proxy was told what to check"),
     MetricSpec("hds_reports_total", "Reports of proxies on what they checked"),
@@ -74,6 +81,9 @@ class CountingHub(Protocol):
 
     @property
     def counters(self) -> Counters: ...
+
+    @property
+    def faults(self) -> Mapping[ResourceKey, str]: ...
 
 
 class WatchedStore(Protocol):
@@ -178,6 +188,7 @@ class Metrics:
                 "xds_units_reused_total": lambda: hub.counters.reused,
                 "xds_units_held": lambda: hub.counters.held,
                 "xds_proxies_woken_total": lambda: hub.counters.woken,
+                "external_services_unusable": lambda: _unusable(hub.faults),
             }
         )
 
@@ -185,6 +196,10 @@ class Metrics:
         """All metrics in Prometheus' text format."""
         rooms = exposition((self._specs[name], read()) for name, read in self._reads.items())
         return generate_latest(self._processes) + rooms.encode()
+
+
+def _unusable(faults: Mapping[ResourceKey, str]) -> dict[tuple[str, ...], float]:
+    return {(key.mesh, key.name): 1.0 for key in faults}
 
 
 def _verdicts(stats: DpServerStats) -> dict[tuple[str, ...], float]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from kumactl.answer import plain
 
 GAP = "   "
+_NARROW_GAP = "  "
+"""Where the terminal lacks room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,8 @@ class Table:
 
     def text(self, columns: int = 0) -> str:
         """Columns as wide as their widest cell and no space at the end of a line. A table wider than the
-        `columns` of the terminal (0: any width) is folded at spaces; where that is not enough, each row
-        becomes a block with a line for each cell."""
+        `columns` of the terminal (0: any width) moves together and is folded at spaces; where that is not
+        enough, each row becomes a block with a line for each cell."""
         rows = [[plain(cell) for cell in row] for row in self.rows]
         lines = _fitting([list(self.headers), *rows], columns)
         return "\n".join([*lines, "", self.footer] if self.footer else lines)
@@ -30,25 +32,25 @@ class Table:
 
 def _fitting(rows: list[list[str]], columns: int) -> list[str]:
     natural = _widths(rows, lambda cell: cell)
-    if not columns or _total(natural) <= columns:
-        return _lines(rows, natural)
+    if not columns or _total(natural, GAP) <= columns:
+        return _lines(rows, natural, GAP)
     widths = _narrowed(natural, _widths(rows, _longest_word), columns)
     if widths is not None:
-        return [line for row in rows for line in _lines(_folded(row, widths), widths)]
-    return _blocks(rows, columns) if len(rows) > 1 else _lines(rows, natural)
+        return [line for row in rows for line in _lines(_folded(row, widths), widths, _NARROW_GAP)]
+    return _blocks(rows, columns) if len(rows) > 1 else _lines(rows, natural, GAP)
 
 
 def _widths(rows: list[list[str]], part: Callable[[str], str]) -> list[int]:
     return [max(_width(part(cell)) for cell in column) for column in zip(*rows, strict=True)]
 
 
-def _total(widths: list[int]) -> int:
-    return sum(widths) + len(GAP) * (len(widths) - 1)
+def _total(widths: list[int], gap: str) -> int:
+    return sum(widths) + len(gap) * (len(widths) - 1)
 
 
 def _narrowed(natural: list[int], least: list[int], columns: int) -> list[int] | None:
     """Widths that fit, None when there are none: those that lack least become whole first."""
-    spare = columns - _total(least)
+    spare = columns - _total(least, _NARROW_GAP)
     if spare < 0:
         return None
     widths = least[:]
@@ -85,14 +87,14 @@ def _blocks(rows: list[list[str]], columns: int) -> list[str]:
         for header, cell in zip(headers, row, strict=True):
             room = max(columns - width - len(GAP), _width(_longest_word(cell)))
             first, *others = _broken(cell, room)
-            lines += _lines([[header, first], *(["", other] for other in others)], [width, room])
+            lines += _lines([[header, first], *(["", other] for other in others)], [width, room], GAP)
         lines.append("")
     return lines[:-1]
 
 
-def _lines(rows: list[list[str]], widths: list[int]) -> list[str]:
+def _lines(rows: list[list[str]], widths: list[int], gap: str) -> list[str]:
     return [
-        GAP.join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip(
+        gap.join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip(
             " "
         )
         for row in rows

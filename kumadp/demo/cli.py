@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import signal
 import sys
 import tempfile
@@ -30,7 +31,9 @@ def demo(keep: bool) -> None:
         signal.signal(number, _interrupt)
     try:
         with tempfile.TemporaryDirectory(prefix="kuma-demo-") as folder, running() as programs:
-            story = Story(Path(folder), programs, Table(sys.stdout))
+            story = Story(
+                Path(folder), programs, Table(sys.stdout, columns=lambda: shutil.get_terminal_size().columns)
+            )
             story.play()
             if keep:
                 _keep(story)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from kumadp.parent_process import ending_with_parent
 from kumamesh.errors import UserError
 
 STOP_TIMEOUT_S = 45.0
@@ -31,7 +32,7 @@ def free_ports(count: int) -> list[int]:
 
 class Program:
     """One started process with its log file; the process group is its own, so that a Ctrl-C at the terminal
-    reaches the demo alone, which then ends the programs in order."""
+    reaches the demo alone, which then ends the programs in order. A demo that is killed ends them, too."""
 
     def __init__(self, name: str, module: Sequence[str], environ: Mapping[str, str], folder: Path) -> None:
         self.name = name
@@ -40,7 +41,7 @@ class Program:
         theirs = {key: value for key, value in os.environ.items() if not key.startswith("KUMA")}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *module],
+                [*ending_with_parent(signal.SIGTERM), sys.executable, "-m", *module],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -33,20 +33,25 @@ class Step:
 
 
 class Table:
-    """Writes to a stream; on a terminal the running step is shown, elsewhere only finished ones."""
+    """Writes to a stream; on a terminal the running step is shown, elsewhere only finished ones. `columns`
+    tells how wide the terminal is at the moment."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, columns: Callable[[], int]) -> None:
         self._stream = stream
+        self._columns = columns
         self._live = stream.isatty()
         self._count = 0
-        self._write(header() + "\n")
+        for line in header().splitlines():
+            self._write((self._fitting(line) if self._live else line) + "\n")
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
         """Measure the body; its line is written when it ends without an error."""
         self._count += 1
         if self._live:
-            self._write(f"{self._count:>{WIDTHS[0]}}  {name:<{WIDTHS[1]}}  {'...':>{WIDTHS[2]}}")
+            self._write(
+                self._fitting(f"{self._count:>{WIDTHS[0]}}  {name:<{WIDTHS[1]}}  {'...':>{WIDTHS[2]}}")
+            )
         step, start = Step(), time.monotonic()
         try:
             yield step
@@ -55,6 +60,10 @@ class Table:
             raise
         line = row(self._count, name, time.monotonic() - start, step.result)
         self._write(("\r\x1b[K" if self._live else "") + line + "\n")
+
+    def _fitting(self, line: str) -> str:
+        """What fits into one row: of a line that goes over several, only the last one could be taken back."""
+        return line[: max(1, self._columns() - 1)]
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

@@ -6,15 +6,12 @@ import asyncio
 import contextlib
 import os
 import resource
-import shutil
+import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-_PRCTL_THEN_EXEC = (
-    "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9,0,0,0);os.execv(sys.argv[1],sys.argv[1:])"
-)
+from kumadp.parent_process import ending_with_parent
 
 
 class EnvoyProcess:
@@ -24,7 +21,10 @@ class EnvoyProcess:
         _raise_file_limit()
         # A group of its own keeps the terminal's Ctrl-C away: the agent drains first.
         self._process = subprocess.Popen(
-            [*_death_signal(), *argv], stdin=subprocess.DEVNULL, env=dict(environ), process_group=0
+            [*ending_with_parent(signal.SIGKILL), *argv],
+            stdin=subprocess.DEVNULL,
+            env=dict(environ),
+            process_group=0,
         )
         self.started = time.monotonic()
         self._pidfd = os.pidfd_open(self._process.pid)
@@ -75,12 +75,3 @@ def _raise_file_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _death_signal() -> list[str]:
-    """Command prefix that has the kernel kill the process when its parent dies. A `preexec_fn` would do
-    the same at the price of a real fork of the whole agent."""
-    setpriv = shutil.which("setpriv")
-    if setpriv:
-        return [setpriv, "--pdeathsig", "KILL", "--"]
-    return [sys.executable, "-I", "-S", "-c", _PRCTL_THEN_EXEC]

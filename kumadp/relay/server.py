@@ -67,6 +67,8 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         self._holds: dict[str, Holds] = {}
         self._lines = LineLimit()
         self._trimmer = MemoryTrimmer()
+        self.reached = False
+        """Whether Envoy has opened a stream yet."""
         self._listener: RelayListener
         self._watch: Watch
         # grpc keeps no reference to its server: a dropped one stops serving.
@@ -115,6 +117,7 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         return grpc.stream_stream_rpc_method_handler(handle)
 
     async def _handle(self, method: str, context: Any) -> None:
+        self.reached = True
         if self._leaving.is_set():
             while await context.read() is not grpc.aio.EOF:
                 pass

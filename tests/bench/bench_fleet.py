@@ -11,6 +11,7 @@ from probe import Row, plane_cpu_s, plane_memory_mb, shown_ms
 
 SHAPE = Shape(proxies=1000, services=100, outbounds=10)
 CHANGES = 200
+CHANGES_S = 20.0
 STORM_PER_S = 100
 STORM_S = 10
 WRITERS = 16
@@ -32,9 +33,9 @@ def one_by_one(made: Fleet, idle: float) -> tuple[list[float], float]:
     """Seconds of each change until its last acknowledgement, and CPU of the control plane for each, without
     what it takes anyway."""
     cpu, begin = plane_cpu_s(made.plane), time.monotonic()
-    times = [made.change(number % SHAPE.services) for number in range(CHANGES)]
+    times = made.changes(CHANGES, CHANGES_S)
     used = plane_cpu_s(made.plane) - cpu - idle * (time.monotonic() - begin)
-    return times, used / CHANGES
+    return times, used / len(times)
 
 
 def storm(made: Fleet) -> tuple[list[float], int, int]:

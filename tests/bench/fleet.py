@@ -146,6 +146,15 @@ class Fleet:
         name, mark = service(number), self.marks[number]
         return self.crowd.until({name: mark}).at[name, mark] - begin
 
+    def changes(self, count: int, limit_s: float, services: int = 0) -> list[float]:
+        """Move one instance after the other, of the first `services` of all services in turn; fewer than
+        `count` when the time is over."""
+        over = time.monotonic() + limit_s
+        times: list[float] = []
+        while len(times) < count and (not times or time.monotonic() < over):
+            times.append(self.change(len(times) % (services or len(self.marks))))
+        return times
+
     def close(self) -> None:
         if self._crowd is not None:
             self._crowd.close()

@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 
-BENCHMARKS = ("agent", "relay", "push", "datapath")
+BENCHMARKS = ("agent", "relay", "push", "fleet", "growth", "rest", "overview", "datapath")
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 

@@ -36,7 +36,10 @@ class Backends:
         if stored:
             for document in self.documents.values():
                 plane.put(document)
-        self.sidecars = {name: lab.sidecar(plane, document) for name, document in self.documents.items()}
+        self.sidecars = {
+            name: lab.sidecar(plane, document, arguments=["--drain-time=30s"])
+            for name, document in self.documents.items()
+        }
         self.port = free_port()
         web = dataplane("web-1", "web", app_port=free_port(), outbounds={"backend": self.port})
         self.web = lab.sidecar(plane, web)

@@ -95,9 +95,7 @@ class Plane:
         self.target = target
         self.manager = ResourceManager(store, settings)
         self.hub = Hub(settings.zone_name, build, inbound_rbac)
-        self.server = DpServer(
-            settings, store, self.manager, self.hub, certificate=certificate, clock=clock
-        )
+        self.server = DpServer(settings, store, self.manager, self.hub, certificate=certificate, clock=clock)
 
     async def token(self, name: str = "", mesh: str = "default", **more: Any) -> str:
         valid_for_s = more.pop("valid_for_s", 3600.0)

@@ -26,7 +26,7 @@ class FakeAdmin:
         self.asked: list[str] = []
         self.heads: list[str] = []
         self._behaviour = behaviour
-        self._node_id = node_id
+        self.node_id = node_id
         self._context = context
         self._open: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
@@ -57,7 +57,7 @@ class FakeAdmin:
                 self.heads.append(head)
                 self.asked.append(path)
                 if path == "/server_info":
-                    await answer(writer, json.dumps({"node": {"id": self._node_id}}))
+                    await answer(writer, json.dumps({"node": {"id": self.node_id}}))
                 else:
                     await self._behaviour(path, writer)
                 await writer.drain()

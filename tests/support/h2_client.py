@@ -67,6 +67,13 @@ class DeltaConnection:
             await self._read()
             self._buffer.clear()
 
+    async def swallow(self) -> None:
+        """Read, and answer nothing: neither pings nor settings."""
+        try:
+            self.ended = not await self._reader.read(65_536)
+        except (ConnectionError, ssl.SSLError):
+            self.ended = True
+
     def abort(self) -> None:
         self._writer.transport.abort()
 

@@ -195,6 +195,7 @@ def path_of(document: Mapping[str, Any]) -> str:
     """REST path of the types that the tests write."""
     folder = {
         "Dataplane": "dataplanes",
+        "ExternalService": "external-services",
         "TrafficPermission": "traffic-permissions",
         "MeshTrafficPermission": "meshtrafficpermissions",
         "Secret": "secrets",

@@ -32,13 +32,17 @@ class Pki:
         """(certificate, key) in PEM; SANs as contract 5.4 wants them, the services first."""
         uris = [f"spiffe://{self.mesh}/{service}" for service in services]
         uris += [f"kuma://{tag}/{value}" for tag, value in tags.items()]
+        return self._signed([x509.UniformResourceIdentifier(uri) for uri in uris])
+
+    def server(self, *names: str) -> tuple[bytes, bytes]:
+        """(certificate, key) in PEM of a server with these DNS names."""
+        return self._signed([x509.DNSName(name) for name in names])
+
+    def _signed(self, names: list[x509.GeneralName]) -> tuple[bytes, bytes]:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
             _builder(x509.Name([]), _name(self.mesh), key)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris]),
-                critical=True,
-            )
+            .add_extension(x509.SubjectAlternativeName(names), critical=True)
             .sign(self.key, hashes.SHA256())
         )
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -15,6 +15,7 @@ from typing import Any
 from unittest import mock
 
 from kumacp.api.application import InstanceFacts
+from kumacp.api.aspects_endpoints import Proxies
 from kumacp.api.server import ApiServer
 from kumacp.defaults_driver import ensure_defaults
 from kumacp.identity.server_cert_disk import ensure_server_certificate
@@ -78,7 +79,9 @@ async def _first_start() -> list[Resource]:
 
 
 @contextlib.asynccontextmanager
-async def running_api(work_dir: Path, **overrides: Any) -> AsyncIterator[RunningApi]:
+async def running_api(
+    work_dir: Path, *, proxies: Proxies | None = None, **overrides: Any
+) -> AsyncIterator[RunningApi]:
     """With the resources of a first start."""
     settings = dataclasses.replace(LOOPBACK, work_dir=work_dir, **overrides)
     store = MemoryStore()
@@ -91,7 +94,7 @@ async def running_api(work_dir: Path, **overrides: Any) -> AsyncIterator[Running
 
     facts = InstanceFacts(hostname="host-1", instance_id="instance-1", cluster_id="cluster-1")
     paths = (certificate.cert_path, certificate.key_path)
-    server = ApiServer(settings, store, manager, key_rings, facts, certificate=paths)
+    server = ApiServer(settings, store, manager, key_rings, facts, certificate=paths, proxies=proxies)
     api = RunningApi(server, store, manager, certificate.cert_path, settings)
     await server.start()
     try:

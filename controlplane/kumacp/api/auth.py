@@ -91,7 +91,7 @@ def _is_loopback(address: str) -> bool:
 
 
 def _origin(url: str) -> tuple[str, str, int] | None:
-    """(scheme, host, port), with the port that the scheme implies; None for what is more or less than that."""
+    """(scheme, host, port), with the port that the scheme implies; None for what is more or less."""
     parts = _ORIGIN.fullmatch(url.lower())
     if parts is None:
         return None

@@ -27,6 +27,7 @@ from kumacp.listen_server import listen
 from kumacp.settings import CpSettings
 from kumacp.store.api import Store
 from kumacp.tls_context_disk import CertificateContext, ClientCertificates
+from kumacp.tls_site_server import TlsSite
 from kumamesh.errors import EXIT_USAGE, UserError
 
 BODY_TIMEOUT_S = 30.0
@@ -84,7 +85,8 @@ class ApiServer:
         self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
         for listener, context in listeners:
-            await web.SockSite(self._runner, listener, ssl_context=context).start()
+            plain = web.SockSite(self._runner, listener)
+            await (TlsSite(self._runner, listener, context) if context else plain).start()
         _log.info(
             "the REST API is served", extra={"http_port": self.http_port, "https_port": self.https_port}
         )

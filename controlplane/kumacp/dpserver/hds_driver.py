@@ -150,7 +150,8 @@ class HealthDiscovery:
             return result
 
         try:
-            await self._manager.change_dataplane(stream.node.key, judged)
+            if not await self._manager.change_dataplane(stream.node.key, judged):
+                return True
         except (Conflict, StoreUnavailable) as error:
             log.error("states of inbounds were not written: %s", error, extra={"proxy": stream.node.id})
             return False

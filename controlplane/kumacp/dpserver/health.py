@@ -6,7 +6,6 @@ workload that it has not reached yet UNHEALTHY, so a probed inbound is not ready
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,17 +13,18 @@ from typing import NamedTuple
 from kumacp.dpserver.node import ProxyNode
 from kumacp.manager.inbound_states import probed, with_inbounds, with_readiness
 from kumacp.settings import CpSettings
+from kumacp.xds.model import ProxyMetadata
 from kumacp.xds.sidecar import ADMIN_ADDRESSES
+from kumacp.xds.transparent import redirection, workload_source
 from kumamesh.durations import parse_duration
 from kumamesh.names import format_address
 from kumamesh.resources.dataplane import Dataplane, Inbound, Networking
+from kumamesh.resources.rules.common import is_ip
 
 EAGER_S = 1.0
 """How often a proxy reports at least while a workload is not ready: it may be starting."""
 _SHORTEST_S, _LONGEST_S = 0.01, 86_400.0
 _MOST = 2**32 - 1
-_SOURCES = {4: "127.0.0.6", 6: "::6"}
-"""What transparent proxying does not redirect: from here a check reaches the workload, not the inbound."""
 
 
 class Target(NamedTuple):
@@ -66,10 +66,10 @@ class Checks:
 
 @dataclass(frozen=True, slots=True)
 class Vantage:
-    """Where a proxy checks from: its Envoy's `admin`, and whether its traffic is redirected."""
+    """Where a proxy checks from: its Envoy's `admin`, and what it says of itself."""
 
     admin: Target | None
-    redirected: bool
+    metadata: ProxyMetadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,22 +111,19 @@ def health_settings(settings: CpSettings) -> HealthSettings:
 def vantage(node: ProxyNode) -> Vantage:
     """As the proxy says of itself."""
     address, port = ADMIN_ADDRESSES[node.proxy.admin_address], node.proxy.admin_port
-    return Vantage(
-        admin=Target(address, port) if port else None,
-        redirected=bool(node.metadata.get("transparentProxy")),
-    )
+    return Vantage(Target(address, port) if port else None, node.proxy)
 
 
 def checks(dataplane: Dataplane, at: Vantage, settings: HealthSettings) -> Checks:
     """What the proxy of a Dataplane is to check. Of two probes of one workload the first counts."""
     networking = dataplane.networking
+    redirected = redirection(dataplane, at.metadata) is not None
     probes: dict[Target, Probe] = {}
     waiting = False
     for inbound in networking.inbound:
         target = _target(networking, inbound)
         if target is not None:
             waiting = waiting or not inbound.healthy
-            redirected = at.redirected or networking.transparent_proxying is not None
             probes.setdefault(target, _probe(inbound, target, settings.defaults, redirected=redirected))
     interval = min(settings.interval, EAGER_S) if waiting else settings.interval
     return Checks(interval, at.admin, settings.defaults, tuple(probes.values()))
@@ -162,7 +159,7 @@ def _target(networking: Networking, inbound: Inbound) -> Target | None:
     if inbound.state == "Ignored" or not probed(inbound):
         return None
     target = Target(*networking.workload(inbound))
-    return target if _version(target.address) else None
+    return target if is_ip(target.address) else None
 
 
 def _probe(inbound: Inbound, target: Target, defaults: CheckTiming, *, redirected: bool) -> Probe:
@@ -177,16 +174,7 @@ def _probe(inbound: Inbound, target: Target, defaults: CheckTiming, *, redirecte
         healthy_threshold=_count(probe.healthy_threshold or defaults.healthy_threshold),
         unhealthy_threshold=_count(probe.unhealthy_threshold or defaults.unhealthy_threshold),
     )
-    loopback = ipaddress.ip_address(target.address).is_loopback
-    return Probe(target, timing, _SOURCES[_version(target.address)] if redirected and not loopback else "")
-
-
-def _version(address: str) -> int:
-    """4 or 6; 0 for what is no IP address."""
-    try:
-        return ipaddress.ip_address(address).version
-    except ValueError:
-        return 0
+    return Probe(target, timing, workload_source(target.address) if redirected else "")
 
 
 def _bounded(seconds: float) -> float:

@@ -1,5 +1,5 @@
-"""When a workload certificate is made, made again, and tried again. Times are in seconds since the epoch, by a
-clock that somebody may set."""
+"""When a workload certificate is made, made again, and tried again. Times are in seconds since the epoch, by
+a clock that somebody may set."""
 
 from __future__ import annotations
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-
 RECHECK_S = 60.0
 """Somebody may set the clock, and the one that the event loop waits by stands still while the host sleeps."""
 
 
 async def wait_until(moment: float | None, clock: Callable[[], float], event: asyncio.Event) -> None:
-    """Return when `event` is set (it is cleared), when the clock has reached `moment` (None is never), or after
-    a minute, so that the caller looks at the clock again."""
+    """Return when `event` is set (it is cleared), when the clock has reached `moment` (None is never), or
+    after a minute, so that the caller looks at the clock again."""
     try:
         async with asyncio.timeout(None if moment is None else min(max(0.0, moment - clock()), RECHECK_S)):
             await event.wait()

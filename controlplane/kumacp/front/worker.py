@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import itertools
 import os
@@ -28,6 +29,8 @@ MAX_CONNECTIONS = 10_000
 Further clients wait in the listen backlog."""
 ACCEPT_BATCH = 64
 """Connections accepted at a time, so that a storm of new ones does not hold up the old."""
+SILENCE_S = 1.0
+"""When no more connections may be open, those that have said nothing for so long make room for others."""
 DRAIN_S = 1.0
 """How long the last bytes may take after the parent has closed the control socket."""
 
@@ -47,6 +50,7 @@ class FrontWorker:
         self._grpc_path = grpc_path
         self._limit = limit
         self._open = 0
+        self._unheard: dict[socket.socket, float] = {}  # accepted when; the oldest first
         self._accepting = False
         self._numbers = itertools.count(secrets.randbits(32))
         self._handing_over = asyncio.Lock()
@@ -86,6 +90,7 @@ class FrontWorker:
         for _ in range(ACCEPT_BATCH):
             if self._open >= self._limit:
                 self._accept_no_more()
+                self._make_room()
                 return
             try:
                 client, address = self._listener.accept()
@@ -99,6 +104,18 @@ class FrontWorker:
             self._open += 1
             self._admissions.create_task(self._admit(client, address[0], address[1]))
 
+    def _make_room(self) -> None:
+        """Whoever holds connections open and sends nothing must not keep everybody else out."""
+        loop = asyncio.get_running_loop()
+        oldest = list(itertools.islice(self._unheard.items(), ACCEPT_BATCH))
+        for client, since in oldest:
+            if loop.time() - since < SILENCE_S:
+                loop.call_at(since + SILENCE_S, self._accept_more)
+                return
+            del self._unheard[client]
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
     def _ended(self) -> None:
         self._open -= 1
         self._idle.set()
@@ -108,7 +125,7 @@ class FrontWorker:
         server: socket.socket | None = None
         try:
             async with asyncio.timeout(HANDSHAKE_LIMIT_S):
-                route = await _route(client)
+                route = await self._heard(client)
                 if route is Route.GRPC:
                     server = await self._dial(host, port)
                 elif route is Route.HTTP:
@@ -120,6 +137,13 @@ class FrontWorker:
             self._ended()
         else:
             await splice(client, server, self._ended)
+
+    async def _heard(self, client: socket.socket) -> Route:
+        self._unheard[client] = asyncio.get_running_loop().time()
+        try:
+            return await _route(client)
+        finally:
+            self._unheard.pop(client, None)
 
     async def _dial(self, host: str, port: int) -> socket.socket:
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -78,19 +78,20 @@ class ResourceManager:
                 _refuse(mesh_rules.secret_violations(resource.name, mesh.name, mesh.spec))
         await self._store.delete(key, version=version)
 
-    async def change_dataplane(self, key: ResourceKey, change: Callable[[Dataplane], Dataplane]) -> None:
+    async def change_dataplane(self, key: ResourceKey, change: Callable[[Dataplane], Dataplane]) -> bool:
         """Replace a stored Dataplane by what `change` makes of it, and nothing that somebody else wrote in
-        between: then it is asked again. One that is gone stays gone. Raises Conflict, StoreUnavailable."""
+        between: then it is asked again. One that is gone stays gone. Returns whether anything was written;
+        raises Conflict, StoreUnavailable."""
         for _ in range(MAX_ATTEMPTS):
             stored = await self._find(key)
             spec = change(stored.spec) if stored else None
             if stored is None or spec is stored.spec:
-                return
+                return False
             try:
                 await self._store.update(replace(stored, spec=spec))
-                return
+                return True
             except NotFound:
-                return
+                return False
             except Conflict:
                 continue
         raise Conflict(key)

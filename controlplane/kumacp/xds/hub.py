@@ -216,9 +216,7 @@ class Hub:
         plan = sidecar.plan(view, proxy.dataplane, proxy.metadata, self._permission, proxy.identity)
         self._carry_out(view, proxy, plan, touched)
 
-    def _carry_out(
-        self, view: MeshView, proxy: Proxy, plan: sidecar.Plan, touched: TouchedRecord
-    ) -> None:
+    def _carry_out(self, view: MeshView, proxy: Proxy, plan: sidecar.Plan, touched: TouchedRecord) -> None:
         proxy.own = self._hold(proxy, proxy.own, plan.own, touched)
         proxy.outbounds = self._hold(proxy, proxy.outbounds, plan.outbounds, touched)
         for destination in proxy.destinations - plan.destinations:

@@ -53,7 +53,7 @@ class MeshDelta:
 class _Service:
     """What is known of a service: who offers it, how many Dataplanes have outbounds to it."""
 
-    __slots__ = ("endpoints", "external", "members", "protocol", "references", "tls_ready")
+    __slots__ = ("endpoints", "external", "is_external", "members", "protocol", "references", "tls_ready")
 
     def __init__(self) -> None:
         self.members: dict[str, tuple[Offer, ...]] = {}
@@ -62,10 +62,7 @@ class _Service:
         self.tls_ready = False
         self.endpoints: tuple[Endpoint, ...] = ()
         self.external: ExternalFacts | None = None
-
-    @property
-    def is_external(self) -> bool:
-        return self.external is not None and not self.members
+        self.is_external = False
 
 
 class MeshView:
@@ -247,6 +244,7 @@ class MeshView:
         state = self._services[service]
         before = (state.endpoints, state.external)
         state.external = self._external.of(service)
+        state.is_external = state.external is not None and not state.members
         if state.members:
             every = [offer for offered in state.members.values() for offer in offered]
             found = (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
+from kumactl.commands.type_argument import TypeCommand, type_argument
 from kumactl.lookup_client import told_when_missing
 from kumactl.resource_paths import deletable_types, find_type, item_path
 from kumactl.session import Session, with_session
-from kumactl.type_argument import TypeCommand, type_argument
 from kumamesh.resource import ResourceKey
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from kumactl.client import next_offset
+from kumactl.commands.type_argument import TypeCommand, type_argument
 from kumactl.lookup_client import told_when_missing
 from kumactl.output import output_option, show
 from kumactl.resource_paths import collection_path, find_type, item_path, known_types
 from kumactl.resource_tables import resource_table
 from kumactl.session import Session, with_session
-from kumactl.type_argument import TypeCommand, type_argument
 from kumamesh.resource import ResourceKey
 from kumamesh.resources.registry import ResourceType
 

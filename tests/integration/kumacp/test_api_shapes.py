@@ -215,6 +215,8 @@ async def test_figures_over_all_meshes(rest):
     await rest(
         "PUT", "/meshes/default/dataplanes/edge", DATAPLANE | {"name": "edge", "networking": networking}
     )
+    outside = {"tags": {"kuma.io/service": "httpbin"}, "networking": {"address": "httpbin.example:443"}}
+    assert (await rest("PUT", "/meshes/default/external-services/httpbin", outside))[0] == 201
     subscription = {"id": "1", "connectTime": "2026-05-04T10:00:00Z"}
     spec = DataplaneInsight.model_validate({"subscriptions": [subscription]})
     await rest.api.manager.put(Resource(ResourceKey("DataplaneInsight", "default", "web-1"), spec))
@@ -223,7 +225,8 @@ async def test_figures_over_all_meshes(rest):
     assert figures["meshes"] == {"total": 1}
     assert figures["dataplanes"]["standard"]["online"] == 1
     assert figures["dataplanes"]["gatewayDelegated"]["offline"] == 1
-    assert figures["services"]["total"] == 2
+    assert figures["services"]["total"] == 3
+    assert figures["services"]["external"] == {"total": 1}
     assert figures["services"]["internal"]["online"] == 1
     assert figures["services"]["gatewayDelegated"]["offline"] == 1
     assert figures["zones"]["controlPlanes"] == {"online": 0, "total": 1}

@@ -134,6 +134,30 @@ async def test_clients_beyond_the_limit_wait_for_their_turn(tmp_path: Path) -> N
             each.close()
 
 
+async def test_silent_clients_make_room_when_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "SILENCE_S", 0.05)
+    monkeypatch.setattr(worker, "HANDSHAKE_LIMIT_S", 1_000.0)
+    async with (
+        backend(tmp_path / "grpc.sock") as accepted,
+        running(tmp_path / "grpc.sock", limit=3) as (port, _),
+    ):
+        served_reader, served = await asyncio.open_connection("127.0.0.1", port)
+        served.write(GRPC_HELLO)
+        first = await accepted.get()
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        silent[0][1].write(GRPC_HELLO[:-1])
+        _, late = await asyncio.open_connection("127.0.0.1", port)
+        late.write(GRPC_HELLO)
+        async with asyncio.timeout(10):
+            second = await accepted.get()
+        assert await ends(silent[0][0])
+        assert not served_reader.at_eof()
+        for each in (served, late, *(writer for _, writer in silent), first, second):
+            each.close()
+
+
 async def test_handover_waits_while_the_parent_is_busy(tmp_path: Path) -> None:
     hello, count = client_hello(["http/1.1"]), 400
     async with running(tmp_path / "grpc.sock", limit=1_000) as (port, control):

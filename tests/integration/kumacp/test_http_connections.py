@@ -266,7 +266,7 @@ async def test_large_resources_are_read_outside_the_event_loop(
     monkeypatch.setattr(resources, "from_rest", watched)
     async with running_api(tmp_path) as api, aiohttp.ClientSession(api.http_url) as session:
         for padding in (0, resources.LIGHT_BODY_BYTES):
-            text = json.dumps(dataplane()) + " " * padding
-            async with session.put("/meshes/default/dataplanes/a", data=text) as answer:
+            body = json.dumps(dataplane()).encode() + b" " * padding
+            async with session.put("/meshes/default/dataplanes/a", data=body) as answer:
                 assert answer.status in (200, 201)
     assert threads == [True, False]

@@ -24,12 +24,13 @@ from kumacp.api.openapi import document
 from running_api import running_api
 
 CHECKS = [
-    not_a_server_error,
     status_code_conformance,
     content_type_conformance,
     response_headers_conformance,
     response_schema_conformance,
 ]
+ASKS_AN_ENVOY = ("/xds", "/stats", "/clusters")
+"""Ends of paths that are answered 503 here, where no Envoy is."""
 OFTEN = {"mesh": ["default"], "name": ["default", "a", "allow-all-default", "all-services-default"]}
 """Names that are there, or that a request before may have made."""
 
@@ -86,7 +87,7 @@ def _aim(case: schemathesis.Case) -> None:
 
 @schema.parametrize()
 @settings(
-    max_examples=6,
+    max_examples=4,
     derandomize=True,
     deadline=None,
     database=None,
@@ -96,4 +97,5 @@ def _aim(case: schemathesis.Case) -> None:
 def test_answers_are_what_the_document_promises(case: schemathesis.Case, url: str) -> None:
     if case.method == "PUT":
         _aim(case)
-    case.call_and_validate(base_url=url, checks=CHECKS)
+    without_fault = [] if case.operation.path.endswith(ASKS_AN_ENVOY) else [not_a_server_error]
+    case.call_and_validate(base_url=url, checks=[*CHECKS, *without_fault])

@@ -86,7 +86,11 @@ async def test_another_control_plane_begins_with_an_export(tmp_path: Path, form:
     assert after.keys() == before.keys()
     for resource, (spec, labels) in before.items():
         written = {"skip_creating_initial_policies": ("*",)} if resource.type == "Mesh" else {}
-        assert after[resource] == (spec.model_copy(update=written), labels), resource
+        found, found_labels = after[resource]
+        assert found == spec.model_copy(update=written), resource
+        assert found_labels.items() >= labels.items(), resource
+        # Besides, there is what a control plane adds to resources that it is given.
+        assert all(label.startswith("kuma.io/") for label in found_labels.keys() - labels.keys()), resource
     assert named(again.out) == named(exported.out)
 
 
@@ -170,6 +174,24 @@ async def test_kubernetes_objects_of_a_real_cluster(tmp_path: Path) -> None:
         other = await Kumactl(tmp_path)("export", "-f", "kubernetes", "-n", "apps")
         assert named(other.out) == [("Mesh", "m"), ("TrafficPermission", "b")]
         assert f"GET {path}/a?format=kubernetes&namespace=apps" in stub.asked
+
+
+async def test_secrets_whose_values_are_not_in_lists(tmp_path: Path) -> None:
+    listed = {"type": "Secret", "mesh": "m", "name": "s"}
+    empty: dict[str, Any] = {"items": []}
+    answers: dict[str, Any] = {
+        **{f"/meshes/m/{type_.path}": empty for type_ in TYPES.values() if type_.mesh_scoped},
+        "/": INDEX,
+        "/meshes": {"items": [{"type": "Mesh", "name": "m"}]},
+        "/meshes/m/secrets": {"items": [listed]},
+        "/meshes/m/secrets/s": listed | {"data": "YWJj"},
+        "/global-secrets": empty,
+    }
+    async with rest_stub(answers) as stub:
+        configure(tmp_path, stub.url)
+        ran = await Kumactl(tmp_path)("export")
+    assert (ran.code, ran.err) == (0, "")
+    assert list(yaml.safe_load_all(ran.out))[1]["data"] == "YWJj"
 
 
 async def test_half_an_export_is_none(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_an_overview_shows_the_proxy_and_its_insight() -> None:
         ("name", "a"),
         ("creationTime", "0001-01-01T00:00:00Z"),
         ("modificationTime", "0001-01-01T00:00:00Z"),
+        ("kri", "kri_dp_default___a_"),
         (
             "dataplane",
             {
@@ -217,7 +218,6 @@ def test_services_outside_the_mesh_have_no_proxies_and_no_status() -> None:
     services = service_insight([caller("a", "httpbin")], [seen("a")], outside).services
     assert spec_to_json(services["httpbin"]) == {
         "status": "not_available",
-        "dataplanes": {},
         "serviceType": "external",
         "zones": ["east"],
     }

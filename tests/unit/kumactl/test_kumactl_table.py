@@ -1,5 +1,6 @@
 """Tables and ages."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -47,15 +48,20 @@ def test_a_table_that_fits_the_terminal_is_the_same_as_for_programs():
     assert DATAPLANES.text(width - 1) != DATAPLANES.text()
 
 
+def test_a_table_that_is_a_little_too_wide_moves_together():
+    width = max(map(len, DATAPLANES.text().splitlines()))
+    assert DATAPLANES.text(width - 1) == re.sub(r"   (?=\S)", "  ", DATAPLANES.text())
+
+
 def test_a_wide_table_is_folded_at_spaces():
-    assert DATAPLANES.text(60).splitlines() == [
-        "MESH      NAME        TAGS                      LAST",
-        "                                                CONNECTED",
-        "                                                AGO",
-        "default   backend-1   kuma.io/service=backend   2h",
-        "                      kuma.io/zone=zone-1",
-        "                      version=v1",
-        "default   web         kuma.io/service=web       never",
+    assert DATAPLANES.text(56).splitlines() == [
+        "MESH     NAME       TAGS                     LAST",
+        "                                             CONNECTED",
+        "                                             AGO",
+        "default  backend-1  kuma.io/service=backend  2h",
+        "                    kuma.io/zone=zone-1",
+        "                    version=v1",
+        "default  web        kuma.io/service=web      never",
     ]
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kumadp.bootstrap_exchange import Again, Bootstrap, Final, judge, not_tls, untrusted
+from kumadp.bootstrap_exchange import Again, Bootstrap, Final, clock_skew, judge, not_tls, untrusted
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 def test_a_bootstrap() -> None:
@@ -55,9 +58,39 @@ def test_answers_of_other_servers_are_final(status: int) -> None:
 
 
 def test_certificate_troubles_name_the_remedy() -> None:
-    assert "--ca-cert-file" in untrusted("self-signed certificate", "").reason
-    assert "the certificates in /ca.pem" in untrusted("x", "/ca.pem").reason
+    assert "--ca-cert-file" in untrusted("self-signed certificate", "", NOW).reason
+    assert "the certificates in /ca.pem" in untrusted("x", "/ca.pem", NOW).reason
     assert "does not speak TLS" in not_tls().reason
+
+
+def test_a_certificate_whose_time_has_not_come_is_tried_again_and_one_whose_time_is_over_is_not() -> None:
+    """The words are OpenSSL's."""
+    early = untrusted("certificate is not yet valid", "/ca.pem", NOW)
+    assert isinstance(early, Again)
+    assert "this host's clock, which says 2026-05-01 12:00:00 UTC: set the clock" in early.reason
+    late = untrusted("certificate has expired", "/ca.pem", NOW)
+    assert isinstance(late, Final)
+    assert "this host's clock, which says 2026-05-01 12:00:00 UTC" in late.reason
+
+
+@pytest.mark.parametrize(
+    ("date", "words"),
+    [
+        ("Fri, 01 May 2026 12:05:12 GMT", "312 s behind that of the control plane"),
+        ("Fri, 01 May 2026 11:50:00 GMT", "600 s ahead of that of the control plane"),
+        ("Fri, 01 May 2026 12:00:20 GMT", None),
+        ("Fri, 01 May 2026 11:59:40 GMT", None),
+        ("yesterday", None),
+        ("", None),
+        (None, None),
+        ("Fri, 01 May 2026 12:05:12", None),
+        ("Fri, 99 May 2026 12:05:12 GMT", None),
+        (f"Fri, 01 May 2026 12:05:12 +{10**30}", None),
+    ],
+)
+def test_clocks_that_differ_are_told(date: str | None, words: str | None) -> None:
+    told = clock_skew(date, NOW)
+    assert (words is None and told is None) or (words and told and words in told)
 
 
 @given(st.integers(100, 599), st.binary(max_size=4_000))

@@ -15,7 +15,7 @@ from kumacp.xds.build import build
 from kumacp.xds.model import AdminListener, AdminTls, CaSecret, IdentitySecret, LocalCluster, UnitInput
 from kumamesh.xds import CLUSTER, LISTENER, SECRET
 from permissions import MESH, dataplane, entry, mesh_traffic_permission, traffic_permission
-from xds_cases import CASES
+from xds_cases import cases
 
 KEY = b"-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\n"
 
@@ -40,9 +40,9 @@ def test_resources_stand_under_their_type_and_name() -> None:
     assert document["xds"][CLUSTER]["localhost:80"]["type"] == "STATIC"
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
+@pytest.mark.parametrize("name", sorted(cases()))
 def test_everything_that_is_built_can_be_shown(name: str) -> None:
-    unit = CASES[name]
+    unit = cases()[name]
     (shown,) = config_document(configuration(unit))["xds"][unit.type_url].values()
     assert shown.get("name", shown.get("clusterName")) == unit.name
 

@@ -24,14 +24,17 @@ KRI = "kri_dp_default_zone__web-1_8080"
         *[
             (f"/{folder}/i/{aspect}", type_, aspect)
             for folder, type_ in (
-                ("zoneingresses", "ZoneIngress"), ("zone-ingresses", "ZoneIngress"), ("zoneegresses", "ZoneEgress")
+                ("zoneingresses", "ZoneIngress"),
+                ("zone-ingresses", "ZoneIngress"),
+                ("zoneegresses", "ZoneEgress"),
             )
             for aspect in ("xds", "stats", "clusters")
         ],
         *[
             (f"/meshes/m/{folder}/p/{aspect}", type_, aspect)
             for folder, type_ in (
-                ("traffic-permissions", "TrafficPermission"), ("meshtrafficpermissions", "MeshTrafficPermission")
+                ("traffic-permissions", "TrafficPermission"),
+                ("meshtrafficpermissions", "MeshTrafficPermission"),
             )
             for aspect in ("dataplanes", "_resources/dataplanes", "-resources/dataplanes")
         ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from typing import ClassVar
 
 import pytest
 
@@ -12,6 +13,7 @@ from kumacp.dpserver.stats import DpServerStats
 from kumacp.figures import HttpTraffic
 from kumacp.metrics import METRICS, Instance, Metrics
 from kumacp.xds.hub import Counters
+from kumamesh.resource import ResourceKey
 from kumamesh.xds import CLUSTER
 
 
@@ -57,6 +59,7 @@ def test_the_data_plane_server_shows_all_its_counters() -> None:
 def test_the_hub_shows_its_counters() -> None:
     class Hub:
         counters = Counters(built=10, reused=990, woken=5, held=8)
+        faults: ClassVar = {ResourceKey("ExternalService", "default", "httpbin"): "a Secret is missing"}
 
     metrics = Metrics()
     metrics.expose_hub(Hub())
@@ -65,6 +68,7 @@ def test_the_hub_shows_its_counters() -> None:
     assert "xds_units_reused_total 990.0" in shown
     assert "xds_units_held 8.0" in shown
     assert "xds_proxies_woken_total 5.0" in shown
+    assert 'external_services_unusable{mesh="default",external_service="httpbin"} 1.0' in shown
 
 
 def test_http_servers_show_methods_and_statuses() -> None:
@@ -102,7 +106,7 @@ def test_undeclared_metrics_are_refused() -> None:
         Metrics().expose("kuma_cp_other", lambda: 1)
 
 
-def test_names_are_unique_and_counters_of_our_own_say_so() -> None:
+def test_names_are_unique_and_plain() -> None:
     names = [spec.name for spec in METRICS]
     assert len(names) == len(set(names))
     assert all(re.fullmatch("[a-z][a-z_]*", name) for name in names)

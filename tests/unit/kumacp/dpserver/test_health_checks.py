@@ -12,11 +12,12 @@ from kumacp.dpserver.hds_wire import encode_specifier
 from kumacp.dpserver.health import EAGER_S, Target, Vantage, checks, health_settings, vantage
 from kumacp.dpserver.node import parse_node
 from kumacp.settings import CpSettings
+from kumacp.xds.model import ProxyMetadata
 from kumamesh.resources.dataplane import Dataplane
 from kumamesh.settings import Seconds
 
 SETTINGS = health_settings(CpSettings())
-HERE = Vantage(Target("127.0.0.1", 9901), redirected=False)
+HERE = Vantage(Target("127.0.0.1", 9901), ProxyMetadata())
 PROBE: dict[str, Any] = {"tcp": {}}
 
 
@@ -137,15 +138,12 @@ def test_checks_of_a_redirected_workload_come_from_where_nothing_is_redirected(
     address: str, redirected: bool, source: str
 ) -> None:
     inbound = {"port": 80, "servicePort": 8080, "serviceProbe": PROBE}
-    in_resource = {"transparentProxying": {"redirectPortInbound": 15_006}} if redirected else {}
-    for spec, at in (
-        (dataplane(inbound, address=address, **in_resource), HERE),
-        (dataplane(inbound, address=address), Vantage(HERE.admin, redirected)),
-    ):
-        (probe,) = checks(spec, at, SETTINGS).probes
-        assert probe.source == source
-        bind = told(spec, at)["cluster_health_checks"][1].get("upstream_bind_config", {})
-        assert bind.get("source_address", {}).get("address", "") == source
+    redirect = {"transparentProxying": {"redirectPortInbound": 15_006, "redirectPortOutbound": 15_001}}
+    spec = dataplane(inbound, address=address, **(redirect if redirected else {}))
+    (probe,) = checks(spec, HERE, SETTINGS).probes
+    assert probe.source == source
+    bind = told(spec)["cluster_health_checks"][1].get("upstream_bind_config", {})
+    assert bind.get("source_address", {}).get("address", "") == source
 
 
 def test_a_proxy_reports_sooner_while_a_workload_is_awaited() -> None:
@@ -169,11 +167,8 @@ def test_a_proxy_reports_sooner_while_a_workload_is_awaited() -> None:
     ],
 )
 def test_where_envoys_own_health_is_found(metadata: dict[str, Any], admin: Target | None) -> None:
-    at = vantage(parse_node("default.web-1", metadata))
-    assert at == Vantage(admin, redirected=False)
+    node = parse_node("default.web-1", metadata)
+    at = vantage(node)
+    assert at == Vantage(admin, node.proxy)
     names = [check["cluster_name"] for check in told(dataplane(), at).get("cluster_health_checks", ())]
     assert names == (["kuma:envoy:admin"] if admin else [])
-
-
-def test_a_proxy_says_itself_that_its_traffic_is_redirected() -> None:
-    assert vantage(parse_node("default.web-1", {"transparentProxy": {"redirect": {}}})).redirected

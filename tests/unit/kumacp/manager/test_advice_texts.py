@@ -24,8 +24,8 @@ def mesh(**body: Any) -> Resource:
 )
 def test_names_of_the_old_form(name: str, warned: bool) -> None:
     text = (
-        f"name: {name!r} is of the old form; use lower-case letters, digits, '-' and '.', with a letter or digit"
-        " at both ends of every part"
+        f"name: {name!r} is of the old form; use lower-case letters, digits, '-' and '.', with a letter"
+        " or digit at both ends of every part"
     )
     assert list(advice.name_warnings(name)) == ([text] if warned else [])
 

@@ -145,7 +145,7 @@ async def test_a_narrow_write_loses_nobodys_change() -> None:
     manager = ResourceManager(store, CpSettings())
     await stored(manager, store)
     store.times = 3
-    await manager.change_dataplane(KEY, ready)
+    assert await manager.change_dataplane(KEY, ready)
     resource = await store.get(KEY)
     assert resource.labels["round"] == "0"
     assert states(resource.spec) == [("Ready", True)]
@@ -156,9 +156,9 @@ async def test_a_narrow_write_brings_back_nobody_who_is_gone() -> None:
     manager = ResourceManager(store, CpSettings())
     await stored(manager, store)
     store.times = 1
-    await manager.change_dataplane(KEY, ready)
+    assert not await manager.change_dataplane(KEY, ready)
     assert await store.list("Dataplane") == []
-    await manager.change_dataplane(KEY, ready)
+    assert not await manager.change_dataplane(KEY, ready)
     assert await store.list("Dataplane") == []
 
 
@@ -166,7 +166,7 @@ async def test_a_change_that_changes_nothing_writes_nothing() -> None:
     store = Racing()
     manager = ResourceManager(store, CpSettings())
     await stored(manager, store)
-    await manager.change_dataplane(KEY, lambda spec: spec)
+    assert not await manager.change_dataplane(KEY, lambda spec: spec)
     assert store.updates == 0
 
 

@@ -17,7 +17,7 @@ class _Terminal(io.StringIO):
 
 def test_a_step_is_written_when_it_ends() -> None:
     stream = io.StringIO()
-    with Table(stream).step("first") as step:
+    with Table(stream, lambda: 120).step("first") as step:
         before = stream.getvalue()
         step.result = "done"
     assert "first" not in before
@@ -27,13 +27,30 @@ def test_a_step_is_written_when_it_ends() -> None:
 
 def test_a_terminal_shows_the_running_step() -> None:
     stream = _Terminal()
-    with Table(stream).step("first"):
+    with Table(stream, lambda: 120).step("first"):
         assert "first" in stream.getvalue()
+
+
+def test_the_running_step_fits_into_one_row_of_a_narrow_terminal() -> None:
+    stream = _Terminal()
+    with Table(stream, lambda: 30).step("a step with a name that is longer than the terminal is wide"):
+        header, _, running = stream.getvalue().rpartition("\n")
+    assert running == "  1  a step with a name that is longer"[:29]
+    assert all(len(line) < 30 for line in header.splitlines())
+    assert (
+        stream.getvalue().splitlines()[-1].startswith("\x1b[K  1  a step")
+        or "\r\x1b[K  1  a step" in stream.getvalue()
+    )
+
+
+def test_a_terminal_without_width_is_no_fault() -> None:
+    with Table(_Terminal(), lambda: 0).step("first"):
+        pass
 
 
 def test_a_failed_step_leaves_no_result() -> None:
     stream = io.StringIO()
-    with pytest.raises(RuntimeError), Table(stream).step("first"):
+    with pytest.raises(RuntimeError), Table(stream, lambda: 120).step("first"):
         raise RuntimeError
     assert "first" not in stream.getvalue()
 

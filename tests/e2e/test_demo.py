@@ -1,0 +1,50 @@
+"""`kuma-dp demo` leaves nothing running, however it ends."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lab import Program, eventually
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Program]:
+    argv = [sys.executable, "-m", "kumadp", "demo", "--keep"]
+    program = Program("demo", argv, tmp_path, {"HOME": str(tmp_path), "TMPDIR": str(tmp_path)})
+    yield program
+    program.end(signal.SIGINT, timeout_s=90)
+
+
+def _descendants(program: Program) -> list[psutil.Process]:
+    return psutil.Process(program.process.pid).children(recursive=True)
+
+
+def _living(processes: list[psutil.Process]) -> list[str]:
+    alive = (each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE)
+    return [each.name() for each in alive]
+
+
+def test_a_demo_that_is_killed_takes_its_programs_with_it(demo: Program, tmp_path: Path) -> None:
+    demo.wait_until(lambda: "web -> backend through both Envoys" in demo.log, "both Envoys", timeout_s=90)
+    started = _descendants(demo)
+    assert sum("envoy" in each.name() for each in started) >= 2
+    demo.process.send_signal(signal.SIGKILL)
+    demo.process.wait()
+    eventually(lambda: not _living(started), "the end of all programs", timeout_s=60)
+    shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def test_a_demo_that_is_interrupted_ends_in_order(demo: Program, tmp_path: Path) -> None:
+    demo.wait_until(lambda: "Ctrl-C ends it" in demo.log, "the end of the story", timeout_s=120)
+    started = _descendants(demo)
+    assert demo.end(signal.SIGINT, timeout_s=90) == 0
+    assert not _living(started)
+    assert "everything is stopped and removed" in demo.log
+    assert not list(tmp_path.glob("kuma-demo-*"))
