@@ -127,15 +127,9 @@ class _ControlPlane:
         front = FrontProcess.start(DP_SERVER_INTERFACE, settings.dp_server_port, grpc_socket, bootstrap.take)
         stack.push_async_callback(front.stop)
         await ensure_defaults(store, manager, settings)
-        facts = InstanceFacts(socket.gethostname(), instance, await _cluster_id(store))
-        api = ApiServer(
-            settings,
-            store,
-            manager,
-            _key_rings(store, settings),
-            facts,
-            certificate=(general.cert_path, general.key_path),
-            proxies=ProxiesDriver(hub, dp_server.connection, AdminClient(lambda: _admin_ca(store))),
+        proxies = ProxiesDriver(hub, dp_server.connection, AdminClient(lambda: _admin_ca(store)))
+        api = await _api_server(
+            settings, store, manager, certificate=general, instance=instance, proxies=proxies
         )
         metrics.expose_instance(Instance(settings.mode, checked.zone, instance))
         metrics.expose_process("front", front.pid)
@@ -170,6 +164,26 @@ class _ControlPlane:
                 watch.cancel()
         except* UserError as group_of_one:
             raise group_of_one.exceptions[0] from None
+
+
+async def _api_server(
+    settings: CpSettings,
+    store: Store,
+    manager: ResourceManager,
+    *,
+    certificate: ServerCertificate,
+    instance: str,
+    proxies: ProxiesDriver,
+) -> ApiServer:
+    return ApiServer(
+        settings,
+        store,
+        manager,
+        _key_rings(store, settings),
+        InstanceFacts(socket.gethostname(), instance, await _cluster_id(store)),
+        certificate=(certificate.cert_path, certificate.key_path),
+        proxies=proxies,
+    )
 
 
 def _calm_garbage_collection() -> None:

@@ -55,8 +55,8 @@ async def read_body(request: web.BaseRequest, *, limit: int, timeout_s: float) -
 
 class HttpServer(web.Server):
     """Closes connections beyond `max_connections` (silent ones first), those without a request in time, and,
-    unless `life_s` is None, those that last longer than that after their first request began. `traffic` counts
-    requests."""
+    unless `life_s` is None, those that last longer than that after their first request began. `traffic`
+    counts requests."""
 
     def __init__(
         self,

@@ -27,14 +27,14 @@ _LEAVE_TIMEOUT_S = 1.0
 
 class StreamRelay:
     """`downstream` is the servicer context of Envoy's stream. `on_request` and `on_response` see every
-    message before it is passed on, `farewell` gives the last one when it leaves, b"" for none."""
+    message, the first of them says whether it is passed on. `farewell` gives the last one, b"" for none."""
 
     def __init__(
         self,
         downstream: Any,
         upstream: UpstreamStream,
         *,
-        on_request: Callable[[bytes], None],
+        on_request: Callable[[bytes], bool],
         on_response: Callable[[bytes], None],
         farewell: Callable[[], bytes],
     ) -> None:
@@ -103,7 +103,8 @@ class StreamRelay:
                 return
             if self._leaving:
                 continue
-            self._on_request(raw)
+            if not self._on_request(raw):
+                continue
             try:
                 if self._backlog.put(raw):
                     log.warning(

@@ -18,15 +18,17 @@ log = logging.getLogger(__name__)
 
 
 class Tap:
-    """One stream's messages, in passing. `farewell` is what is said before it is left, b"" for nothing."""
+    """One stream's messages, in passing. `request` says whether it is to be passed on, `farewell` what is to
+    be said before the stream is left, b"" for nothing."""
 
     def __init__(self, watch: Watch, observer: Observer | None) -> None:
         self._watch = watch
         self._observer = observer
 
-    def request(self, raw: bytes) -> None:
+    def request(self, raw: bytes) -> bool:
         if self._observer:
             self._watch.saw(self._observer, raw)
+        return True
 
     def response(self, raw: bytes) -> None:
         if self._observer:
@@ -40,16 +42,22 @@ class HealthTap(Tap):
     """Of a stream of health discovery."""
 
     def __init__(self, watch: Watch) -> None:
+        from kumadp.relay.health import Repeats, farewell
+
         super().__init__(watch, None)
         self._specifier = b""
+        self._repeats = Repeats()
+        self._make_farewell = farewell
+
+    def request(self, raw: bytes) -> bool:
+        return self._repeats.passes(raw)
 
     def response(self, raw: bytes) -> None:
         self._specifier = raw
+        self._repeats.asked()
 
     def farewell(self) -> bytes:
-        from kumadp.relay.farewell import farewell
-
-        return farewell(self._specifier)
+        return self._make_farewell(self._specifier)
 
 
 class Watch:

@@ -74,11 +74,12 @@ def test_a_token_of_an_issuer_whose_clock_is_off(mesh_lab: Lab) -> None:
     assert _bootstrap(plane, _token(plane, ahead_s=4)) == (200, "")
     status, text = _bootstrap(plane, _token(plane, ahead_s=300))
     assert status == 401
-    assert "token is not yet valid; check the clocks of the issuer and of the control plane" in text
+    assert "token is not yet valid" in text
+    assert "check the clocks of the issuer and of the control plane" in text
     assert _bootstrap(plane, _token(plane, ahead_s=-300, valid_for_s=360.0))[0] == 200
     status, text = _bootstrap(plane, _token(plane, ahead_s=-300, valid_for_s=299.0))
     assert status == 401
-    assert "token is expired; generate a new one" in text
+    assert "token is expired" in text
 
 
 def _token(plane: ControlPlane, *, ahead_s: int, valid_for_s: float = 3_600.0) -> str:

@@ -103,6 +103,23 @@ def test_plain_services_are_called_by_name_and_by_address(mesh_lab: Lab) -> None
     eventually(lambda: {scene.seen("httpbin")["name"] for _ in range(6)} == {"other"}, "the one that is left")
 
 
+def test_a_service_moves_into_the_mesh_and_out_again(mesh_lab: Lab) -> None:
+    outside, inside = free_port(), free_port()
+    mesh_lab.app("http", "outside", outside)
+    mesh_lab.app("http", "inside", inside)
+    scene = Scene(mesh_lab, "httpbin")
+    scene.plane.put(external("httpbin", f"127.0.0.1:{outside}"))
+    scene.web.ready()
+    assert scene.seen("httpbin")["name"] == "outside"
+    instance = mesh_lab.sidecar(scene.plane, dataplane("httpbin-1", "httpbin", app_port=inside)).ready()
+    eventually(lambda: scene.seen("httpbin")["name"] == "inside", "an answer of the mesh")
+    identity = scene.seen("httpbin")["headers"]["x-forwarded-client-cert"]
+    assert "URI=spiffe://default/web" in identity
+    instance.program.end()
+    eventually(lambda: scene.seen("httpbin")["name"] == "outside", "an answer from outside again")
+    assert "x-forwarded-client-cert" not in scene.seen("httpbin")["headers"]
+
+
 def test_tls_with_its_own_authority_a_server_name_and_a_client_certificate(mesh_lab: Lab) -> None:
     servers, clients = Pki.create("servers"), Pki.create("clients")
     certificate, key = clients.identity("web")

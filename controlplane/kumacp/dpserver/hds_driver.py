@@ -140,8 +140,9 @@ class HealthDiscovery:
             if not self._arrivals[node.key]:
                 del self._arrivals[node.key]
 
-    async def _judge(self, stream: HealthStream, report: Report) -> bool:
-        """Write what a report makes different; False when that failed, and the next one must make up."""
+    async def _judge(self, stream: HealthStream, report: Report) -> None:
+        """Write what a report makes different. If that fails, the stream ends: the next one begins with a
+        report, while on this one the same may not come again soon. Raises Refused."""
         changes: tuple[StateChange, ...] = ()
 
         def judged(dataplane: Dataplane) -> Dataplane:
@@ -151,10 +152,9 @@ class HealthDiscovery:
 
         try:
             if not await self._manager.change_dataplane(stream.node.key, judged):
-                return True
+                return
         except (Conflict, StoreUnavailable) as error:
-            log.error("states of inbounds were not written: %s", error, extra={"proxy": stream.node.id})
-            return False
+            raise Refused(Status.UNAVAILABLE, f"states of inbounds were not written: {error}") from None
         for change in changes:
             state = "Ready" if change.ready else "NotReady"
             self._stats.inbound_state_changes[state] += 1
@@ -162,7 +162,6 @@ class HealthDiscovery:
             write(
                 "inbound %s is %s: %s", change.inbound, state, change.reason, extra={"proxy": stream.node.id}
             )
-        return True
 
     def _expel(self, proxy: ResourceKey, refusal: Refused) -> None:
         self._streams[proxy].end(refusal)

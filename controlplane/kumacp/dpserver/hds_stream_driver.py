@@ -21,8 +21,7 @@ from kumamesh.resource import Resource
 
 class HealthStream:
     """`on_report` is awaited before the next message is read: a proxy that reports faster than can be written
-    waits. It returns whether the report is dealt with; then one that repeats it is not even decoded, as long
-    as the Dataplane is the same."""
+    waits. A report that repeats the last one about an unchanged Dataplane is not even decoded."""
 
     def __init__(
         self,
@@ -32,7 +31,7 @@ class HealthStream:
         *,
         clock: Clock,
         stats: DpServerStats,
-        on_report: Callable[[HealthStream, Report], Awaitable[bool]],
+        on_report: Callable[[HealthStream, Report], Awaitable[None]],
     ) -> None:
         self.node = node
         self.at = at
@@ -102,5 +101,6 @@ class HealthStream:
         if data == last and dataplane is of:
             return
         report = decode_report(data, self.node.id)
-        if report is not None and await self._on_report(self, report):
+        if report is not None:
+            await self._on_report(self, report)
             self._judged = data, dataplane

@@ -15,7 +15,7 @@ __all__ = ["CertificateAuthority", "Identity", "KeyType", "create_ca", "issue_id
 KeyType = Literal["ec", "rsa"]
 
 BACKDATE_S = 300
-"""Peers whose clock is a few minutes behind accept a new certificate at once; Kuma's 10 s are soon used up."""
+"""Peers whose clock is minutes behind accept a new certificate at once; Kuma's 10 s are soon used up."""
 _RENEW_AFTER = 4 / 5
 
 

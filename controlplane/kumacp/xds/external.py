@@ -93,14 +93,16 @@ class ExternalServices:
         return services, faults
 
     def _resolve(self, name: str, secrets: Mapping[str, bytes]) -> Fault | None:
-        reason = ""
         spec = self._specs.get(name)
-        if spec is not None:
-            self._services.add(spec.service)
-            try:
-                self._endpoints[name] = external_endpoint(name, spec, secrets)
-            except Unusable as error:
-                reason = str(error)
+        if spec is None:
+            self.faults.pop(name, None)
+            return None
+        self._services.add(spec.service)
+        reason = ""
+        try:
+            self._endpoints[name] = external_endpoint(name, spec, secrets)
+        except Unusable as error:
+            reason = str(error)
         if reason == self.faults.get(name, ""):
             return None
         if reason:

@@ -302,7 +302,7 @@ async def test_concurrent_writers_do_not_break_each_other(rest):
 async def test_requests_are_counted_by_status_and_method(rest):
     await rest("GET", "/meshes")
     await rest("GET", "/nothing")
-    await rest("BREW", "/meshes")
+    await rest("PROPFIND", "/meshes")
     counted = rest.api.server.traffic.durations.by_labels
     assert {labels: each.count for labels, each in counted.items()} == {
         ("200", "GET"): 1,

@@ -238,6 +238,29 @@ async def test_the_configuration_is_shown_without_asking_envoy(site: Site) -> No
     assert (await site.problem(f"{PROXY}/_config"))[0] == 503
 
 
+async def test_shadow_policies_are_applied_only_where_they_are_asked_for(site: Site) -> None:
+    backend = {"name": "ca-1", "type": "builtin"}
+    await site.put(
+        {"type": "Mesh", "name": "default", "mtls": {"enabledBackend": "ca-1", "backends": [backend]}}
+    )
+    await site.proxy()
+    allow = {"from": [{"targetRef": {"kind": "Mesh"}, "default": {"action": "Allow"}}]}
+    labels = {"kuma.io/effect": "shadow"}
+    policy = {
+        "type": "MeshTrafficPermission",
+        "mesh": "default",
+        "name": "p",
+        "labels": labels,
+        "spec": allow,
+    }
+    await site.put(policy)
+    present = (await site.get(f"{PROXY}/_config?include=diff"))[2]
+    wanted = (await site.get(f"{PROXY}/_config?include=diff&shadow=true"))[2]
+    assert present["diff"] == []
+    assert wanted["diff"]
+    assert wanted["xds"] != present["xds"]
+
+
 async def test_policies_are_shown_from_both_sides(site: Site) -> None:
     await site.proxy()
     await site.proxy("web-2")

@@ -15,7 +15,8 @@ from ads_client import AdsClient
 from dp_plane import Plane, dataplane, eventually, first_store, running
 from hds_client import HdsClient, clusters
 from kumacp.dpserver import hds_driver
-from kumamesh.resource import ResourceKey
+from kumacp.store.api import StoreUnavailable
+from kumamesh.resource import Resource, ResourceKey
 from kumamesh.settings import Seconds
 from kumamesh.xds import CLUSTER, ENDPOINT
 
@@ -158,6 +159,30 @@ async def test_a_deleted_dataplane_is_not_brought_back_and_a_new_one_is_seen(tmp
             await plane.put(probed(servicePort=7001))
             await client.until(lambda: "localhost:7001" in clusters(client.specifiers[-1]))
             await client.report(p7001=True)
+            await becomes(plane, "Ready")
+
+
+async def test_a_state_that_cannot_be_written_is_reported_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(await first_store(), tmp_path) as plane:
+        await plane.put(probed())
+
+        async def full(_: Resource) -> Resource:
+            raise StoreUnavailable("the disk is full")
+
+        async with await hds(plane) as client:
+            await client.told()
+            with monkeypatch.context() as broken:
+                broken.setattr(plane.store, "update", full)
+                await client.report(p7000=True)
+                status, text = await client.ended()
+        assert (status, text) == (
+            grpc.StatusCode.UNAVAILABLE,
+            "states of inbounds were not written: the disk is full",
+        )
+        async with await hds(plane) as client:
+            await client.report(p7000=True)
             await becomes(plane, "Ready")
 
 

@@ -278,3 +278,14 @@ async def test_second_process_is_kept_out_until_the_first_has_closed(tmp_path: P
         await SqliteStore.open(path)
     await first.close()
     await (await SqliteStore.open(path)).close()
+
+
+async def test_its_size_on_disk_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "kuma-cp.db"
+    store = await SqliteStore.open(path)
+    before = store.size
+    await store.create(mesh())
+    await store.create(secret("large", bytes(2**20)))
+    assert store.size > before + 2**20
+    await store.close()
+    assert store.size == path.stat().st_size

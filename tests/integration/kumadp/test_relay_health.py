@@ -12,7 +12,7 @@ from envoy.service.health.v3.hds_pb2 import HealthCheckSpecifier
 from google.protobuf.json_format import ParseDict
 
 from fake_cp import DELTA, FakeControlPlane, Stream
-from kumadp.relay.farewell import farewell
+from kumadp.relay.health import EVERY, farewell
 from relay_bench import HDS, Bench, echo, relaying
 
 
@@ -37,6 +37,7 @@ def specifier(port: int) -> bytes:
 async def test_leaving_says_first_that_envoy_is_not_healthy(plane: FakeControlPlane, bench: Bench) -> None:
     async def tell(stream: Stream) -> None:
         if stream.method == HDS:
+            await stream.read()
             await stream.write(specifier(1))
             await stream.write(specifier(9901))
         await echo(stream)
@@ -77,3 +78,17 @@ async def test_a_proxy_without_health_discovery_goes_on(plane: FakeControlPlane,
     await configuration.write(b"x")
     assert await configuration.read() == b"x"
     assert bench.listener.refusals == []
+
+
+async def test_of_equal_reports_one_in_so_many_passes(plane: FakeControlPlane, bench: Bench) -> None:
+    async def listen(stream: Stream) -> None:
+        while await stream.read() != b"sick":
+            pass
+
+    plane.script = listen
+    call = bench.open(HDS)
+    for report in (b"node", *[b"well"] * 2 * EVERY, b"sick"):
+        await call.write(report)
+    await plane.until(lambda: plane.streams[0].end)
+    assert plane.streams[0].requests == [b"node", b"well", b"well", b"sick"]
+    call.cancel()

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kumactl.inspection import (
@@ -216,6 +216,7 @@ WRONG = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.dictionaries(FIELDS, WRONG), max_size=2))
 def test_no_answer_is_too_wrong_for_a_table(items):
     tables = [
@@ -264,6 +265,15 @@ CHANGED = {"creationTime": "2025-05-04T11:57:00Z", "modificationTime": "2026-05-
                 "MESH      NAME   TAGS                  ADDRESS    AGE",
                 "default   w      kuma.io/service=web   10.0.0.1   3m",
             ],
+        ),
+        (
+            "Dataplane",
+            {
+                "mesh": "default",
+                "name": "w",
+                "networking": {"address": "10.0.0.1", "advertisedAddress": "1.2.3.4"},
+            },
+            ["MESH      NAME   TAGS   ADDRESS   AGE", "default   w             1.2.3.4   3m"],
         ),
         (
             "ZoneIngress",

@@ -1,6 +1,6 @@
 """Policies of proxies and proxies of policies, as texts."""
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kumactl.policy_inspection import affected_proxies, affected_table, proxy_policies
@@ -93,6 +93,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["items", "kind", "policies", "listeners"]), JSON))
 def test_no_answer_is_too_wrong(document):
     assert "\x1b" not in proxy_policies(document)

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kumactl.ages import age, moment
@@ -97,6 +97,7 @@ def test_names_do_not_steer_the_terminal():
     assert line == "a\ufffd[31m\ufffd\ufffdb\ufffd\ufffd\ufffd\ufffd"
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.text(max_size=30), st.text(max_size=60), st.text(max_size=9)), max_size=4),
     st.integers(1, 120),

@@ -297,6 +297,15 @@ def test_a_missing_secret_keeps_what_was_there_and_is_told_once(caplog: pytest.L
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
+def test_a_fault_goes_with_its_external_service(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    site = Site(world.external_service("x", "httpbin", tls={"caCert": {"secret": "gone"}}))
+    site.delete("ExternalService", "x")
+    assert site.hub.faults == {}
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "ServiceCluster" in site.cluster()
+
+
 def test_one_that_never_could_be_used_is_a_service_without_endpoints() -> None:
     site = Site(world.external_service("x", "httpbin", tls={"caCert": {"secret": "gone"}}))
     assert "ExternalCluster" in site.cluster()
