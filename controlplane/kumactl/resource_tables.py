@@ -8,7 +8,7 @@ from datetime import datetime
 from kumactl.ages import age, parse_time
 from kumactl.answer import Item, entries, flag, text
 from kumactl.table import Table
-from kumactl.tags import inbound_tags
+from kumactl.tags import inbound_tags, own_tags
 from kumamesh.resources.registry import ResourceType
 
 Column = tuple[str, Callable[[Item], str]]
@@ -69,6 +69,10 @@ _SPECIAL: Mapping[str, tuple[Column, ...]] = {
     ),
     "Dataplane": (
         ("TAGS", inbound_tags),
+        ("ADDRESS", _address),
+    ),
+    "ExternalService": (
+        ("TAGS", own_tags),
         ("ADDRESS", _address),
     ),
 }

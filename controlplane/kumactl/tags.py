@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kumactl.answer import Item, entries, section
 
 
 def inbound_tags(dataplane: Item) -> str:
     """`k=v1,v2 k2=v3` over all inbounds and the gateway."""
-    holders = [*entries(dataplane, "networking", "inbound"), section(dataplane, "networking", "gateway")]
+    return _joined(
+        [*entries(dataplane, "networking", "inbound"), section(dataplane, "networking", "gateway")]
+    )
+
+
+def own_tags(service: Item) -> str:
+    """The same for what has tags itself."""
+    return _joined([service])
+
+
+def _joined(holders: Sequence[Item]) -> str:
     values: dict[str, set[str]] = {}
     for holder in holders:
         for tag, value in section(holder, "tags").items():

@@ -54,9 +54,16 @@ class Violation:
     message: str
 
 
+MAX_VIOLATIONS = 200
+"""Nobody reads more, and a resource of 10 MiB can have half a million."""
+
+
 class InvalidResource(Exception):
     """A resource that breaks the rules of its type; nothing of it may be stored."""
 
     def __init__(self, violations: tuple[Violation, ...]) -> None:
+        if len(violations) > MAX_VIOLATIONS:
+            left = Violation("", f"and {len(violations) - MAX_VIOLATIONS} more")
+            violations = (*violations[:MAX_VIOLATIONS], left)
         super().__init__("; ".join(f"{v.field}: {v.message}" for v in violations))
         self.violations = violations

@@ -196,6 +196,8 @@ def _also(template: str, route: Route) -> tuple[str, ...]:
         return ("/tokens",) if template == "/tokens/dataplane" else ()
     path = f"/{route.type.path}"
     found = [template.replace(path, f"/{alias}", 1) for alias in route.type.path_aliases]
+    if route.aspect == "_resources/dataplanes":
+        found.append(template.replace("/_resources/", "/-resources/"))
     if route.kind in (Kind.OVERVIEWS, Kind.OVERVIEW):
         legacy = template.removesuffix("/_overview").replace(path, f"{path}+insights", 1)
         found.append(legacy)

@@ -90,7 +90,7 @@ def updated(previous: ProxyInsight | None, proxy_type: str, seen: Observation, n
     common: dict[str, Any] = {"subscriptions": subscriptions, "metadata": seen.metadata}
     if proxy_type == "Dataplane":
         known = previous.m_tls if isinstance(previous, DataplaneInsight) else None
-        pass
+        known = known if seen.inherits_mtls or seen.certificate else None
         return DataplaneInsight(**common, m_tls=_mtls(known, seen.certificate))
     return _SPECS[proxy_type](**common)
 

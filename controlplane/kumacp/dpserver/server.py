@@ -33,6 +33,7 @@ from kumacp.front.peer import client_address
 from kumacp.identity.ca import Identity, KeyType
 from kumacp.identity.signing_keys import SECRET, KeyRing
 from kumacp.manager.resource_driver import ResourceManager
+from kumacp.private_disk import private_sockets
 from kumacp.settings import CpSettings
 from kumacp.store.api import Change, Operation, Store, StoreUnavailable
 from kumacp.xds.hub import Hub, Touched
@@ -188,10 +189,11 @@ class DpServer:
         """Read the store and listen on `unix:/path` or `host:port`; the port, for port 0 the one chosen."""
         self._registrar.adopt(await self._feed.load())
         try:
-            if self._certificate is None:
-                port = self._server.add_insecure_port(address)
-            else:
-                port = self._server.add_secure_port(address, self._certificate.credentials())
+            with private_sockets():
+                if self._certificate is None:
+                    port = self._server.add_insecure_port(address)
+                else:
+                    port = self._server.add_secure_port(address, self._certificate.credentials())
         except RuntimeError:
             raise UserError(
                 f"the data-plane server cannot listen on {address}; stop what uses it or choose another"

@@ -16,6 +16,7 @@ import psutil
 
 from kumacp.identity import x509
 from kumacp.identity.server_cert import create_server_certificate
+from kumacp.private_disk import private_folder
 from kumamesh.errors import UserError
 
 _CERT_NAME, _KEY_NAME = "kuma-cp.crt", "kuma-cp.key"
@@ -45,7 +46,7 @@ def ensure_server_certificate(
     directory = work_dir.expanduser()
     cert_path, key_path = directory / _CERT_NAME, directory / _KEY_NAME
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(directory)
         with _locked(directory):
             if not _present(cert_path):
                 _make(cert_path, key_path)

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql.expression import bindparam
 
+from kumacp.private_disk import private_folder
 from kumacp.store.api import Feed, StoreUnavailable
 from kumacp.store.commit_worker import CommitWorker
 from kumacp.store.feed import ChangeFeed
@@ -144,7 +145,7 @@ def _claim(path: Path) -> int:
     """Create the file for its owner only and lock out other processes; the lock ends with the process. The
     lock is a file of its own: closing a descriptor of the database would drop SQLite's own locks."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         path.chmod(0o600)
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)

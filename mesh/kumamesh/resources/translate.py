@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, TypeVar, get_args, get_origin
@@ -70,18 +70,22 @@ def check(model: type[S], data: Mapping[str, Any], rules: Callable[[S], Iterable
 
 def _without_echoes(violations: Iterable[Violation], types: Sequence[Violation]) -> list[Violation]:
     """Violations of rules, without those that only follow from a field that was left out for its type."""
-    fields = [violation.field for violation in types]
+    fields = {violation.field for violation in types}
     parents = {field.rpartition(".")[0] for field in fields if not field.endswith('"]')}
     return [
         violation
         for violation in violations
         if violation.field not in parents
-        and not any(_at_or_below(violation.field, field) for field in fields)
+        and fields.isdisjoint(_and_ancestors(violation.field))
     ]
 
 
-def _at_or_below(field: str, ancestor: str) -> bool:
-    return field.startswith(ancestor) and (len(field) == len(ancestor) or field[len(ancestor)] in ".[")
+def _and_ancestors(field: str) -> Iterator[str]:
+    """The path, and those of all that it lies in."""
+    yield field
+    for at, sign in enumerate(field):
+        if sign in ".[":
+            yield field[:at]
 
 
 def _clean(value: Any, location: Location, model: type[Spec], broken: list[Violation]) -> Any:

@@ -89,6 +89,6 @@ async def test_of_equal_reports_one_in_so_many_passes(plane: FakeControlPlane, b
     call = bench.open(HDS)
     for report in (b"node", *[b"well"] * 2 * EVERY, b"sick"):
         await call.write(report)
-    await plane.until(lambda: plane.streams[0].end)
+    await plane.until(lambda: plane.streams and plane.streams[0].end)
     assert plane.streams[0].requests == [b"node", b"well", b"well", b"sick"]
     call.cancel()

@@ -276,6 +276,19 @@ CHANGED = {"creationTime": "2025-05-04T11:57:00Z", "modificationTime": "2026-05-
             ["MESH      NAME   TAGS   ADDRESS   AGE", "default   w             1.2.3.4   3m"],
         ),
         (
+            "ExternalService",
+            {
+                "mesh": "default",
+                "name": "e",
+                "tags": {"kuma.io/service": "httpbin", "kuma.io/protocol": "http"},
+                "networking": {"address": "httpbin.example:443"},
+            },
+            [
+                "MESH      NAME   TAGS                                            ADDRESS               AGE",
+                "default   e      kuma.io/protocol=http kuma.io/service=httpbin   httpbin.example:443   3m",
+            ],
+        ),
+        (
             "ZoneIngress",
             {"name": "i", "zone": "z1", "networking": {"address": "10.0.0.1", "port": 10001}},
             ["NAME   AGE", "i      3m"],
