@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready
 LOCK := requirements/dev.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench promises goldens lock docs clean
+.PHONY: help setup demo test check bench promises fuzz hardening goldens lock docs clean
 
 help:
 	@echo "make setup     install the locked dependencies into .venv (the others do it, too)"
@@ -17,6 +17,8 @@ help:
 	@echo "make check     lint, types, import rules, file and function lengths, generated docs"
 	@echo "make bench     measure; writes docs/performance.md"
 	@echo "make promises  run the tests and print which promises they prove"
+	@echo "make fuzz      millions of inputs for every parser of outside bytes; prints a table"
+	@echo "make hardening the long forms: 100 kill -9 under writes, 3,000 connects at once, 10,000 idle connections"
 	@echo "make goldens   write the golden files anew"
 	@echo "make docs      write docs/reference anew"
 	@echo "make lock      resolve the dependencies anew"
@@ -52,6 +54,12 @@ bench: setup
 
 promises: setup
 	$(BIN)/python scripts/promises.py
+
+fuzz: setup
+	$(BIN)/python tests/fuzz/run.py
+
+hardening: setup
+	LONG_FORM=1 $(BIN)/python -m pytest -s tests/integration/kumacp/test_durability.py tests/integration/kumacp/test_floods.py tests/integration/kumacp/test_hostile_connections.py
 
 goldens: setup
 	UPDATE_GOLDENS=1 $(BIN)/python -m pytest -q tests/golden

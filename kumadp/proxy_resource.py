@@ -57,9 +57,8 @@ def parse_resource(text: str, proxy_type: str, source: str) -> ProxyResource:
     document = dict(documents[0])
     kind, wanted = document.get("type"), KIND_OF[proxy_type]
     if kind != wanted:
-        raise UserError(
-            f"{source}: the type is {one_line(str(kind or 'missing'))}, but --proxy-type={proxy_type} needs {wanted}"
-        )
+        given = one_line(str(kind or "missing"))
+        raise UserError(f"{source}: the type is {given}, but --proxy-type={proxy_type} needs {wanted}")
     if not document.get("name") or not isinstance(document["name"], str):
         raise UserError(f"{source}: the resource needs a name")
     if not isinstance(_networking(document), Mapping):

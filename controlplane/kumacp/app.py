@@ -23,6 +23,7 @@ from kumacp.dpserver.server import DpServer
 from kumacp.dpserver.tls_disk import CertificateFiles
 from kumacp.envoyadmin.admin_client import AdminClient
 from kumacp.envoyadmin.proxies_driver import ProxiesDriver
+from kumacp.front.os_process import dump_no_core
 from kumacp.front.process import FrontProcess
 from kumacp.identity.admin_ca import ADMIN_CA_SECRET
 from kumacp.identity.server_cert_disk import ServerCertificate, ensure_server_certificate
@@ -59,6 +60,7 @@ def start(resolved: Resolved[CpSettings]) -> None:
     """Run until SIGTERM or SIGINT; UserError when it cannot start or a part of it ends by itself."""
     settings = resolved.settings
     checked = role(settings)
+    dump_no_core()
     levels = logs.configure(settings.log_level, settings.log_format, package="kumacp")
     for notice in (*resolved.warnings, *checked.notices):
         _log.warning("%s", notice)

@@ -64,7 +64,7 @@ def _lines(spec: MetricSpec, value: Value) -> Iterator[str]:
 def _samples(name: str, labels: Mapping[str, str], number: Number) -> Iterator[str]:
     if isinstance(number, Histogram):
         bounds = [*map(str, number.bounds), "+Inf"]
-        for bound, below in zip(bounds, number.buckets, strict=True):
+        for bound, below in zip(bounds, accumulate(number.buckets), strict=True):
             yield _sample(f"{name}_bucket", {**labels, "le": bound}, below)
     if isinstance(number, Histogram | Summary):
         yield _sample(f"{name}_sum", labels, number.sum)

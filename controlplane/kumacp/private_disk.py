@@ -9,18 +9,16 @@ from pathlib import Path
 
 
 def private_folder(folder: Path) -> None:
-    """Make it, for its owner alone, with the parents that are missing, to which nobody else may write; one that
+    """Make it for its owner alone, and the parents that are missing, to which nobody else may write. One that
     is there stays as it is. Raises OSError."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    for path in reversed(missing):
-        path.mkdir(mode=0o700 if path == folder else 0o755, exist_ok=True)
-    if not folder.is_dir():
-        raise FileExistsError
+    for parent in reversed([path for path in folder.parents if not path.exists()]):
+        parent.mkdir(mode=0o755, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 @contextlib.contextmanager
 def private_sockets() -> Iterator[None]:
-    """Sockets that are bound inside; there must be no other thread that makes files meanwhile, and no await."""
+    """Sockets that are bound inside. The mask is that of the whole process: await nothing here."""
     mask = os.umask(0o177)
     try:
         yield

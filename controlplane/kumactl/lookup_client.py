@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from kumactl.client import Client
 from kumactl.failure import Refused
@@ -22,6 +22,11 @@ def told_when_missing(client: Client, key: ResourceKey) -> Iterator[None]:
         if error.status != 404 or _exists(client, key):
             raise
         raise UserError(missing(key)) from None
+
+
+def told_when_mesh_missing(client: Client, mesh: str) -> AbstractContextManager[None]:
+    """For lists of what is in a mesh."""
+    return told_when_missing(client, ResourceKey("Mesh", "", mesh))
 
 
 def _exists(client: Client, key: ResourceKey) -> bool:

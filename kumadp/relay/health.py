@@ -13,7 +13,7 @@ from envoy.config.core.v3 import health_check_pb2
 from envoy.service.health.v3 import hds_pb2
 from google.protobuf.message import DecodeError
 
-EVERY = 6
+EVERY = 12
 """Of equal reports in a row one in so many passes: what was written over in the control plane comes right."""
 _ADMIN = frozenset(("kuma:envoy:admin", "system_envoy_admin"))
 

@@ -18,7 +18,7 @@ from lab import ControlPlane, path_of
 SHAPE = Shape(proxies=1000, services=100, outbounds=10)
 CLIENTS = (1, 16)
 ROUNDS = 3
-SECONDS = 2.0
+SECONDS = 1.5
 FLUSH_S = 15.0
 SCRIPT = Path(__file__).with_name("rest_load.py")
 FOLDER = "/meshes/default/dataplanes"

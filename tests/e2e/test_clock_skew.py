@@ -56,7 +56,9 @@ def test_a_proxy_minutes_off_takes_part(mesh_lab: Lab, shim: str, seconds: int) 
     mesh_lab.sidecar(plane, dataplane("backend-1", "backend", app_port=app_port)).ready()
     document = dataplane("web-1", "web", app_port=free_port(), outbounds={"backend": port})
     web = mesh_lab.sidecar(plane, document, environ=_off(shim, seconds)).ready()
-    eventually(lambda: http("GET", f"http://127.0.0.1:{port}/")[0] == 200, "a request of the proxy that is off")
+    eventually(
+        lambda: http("GET", f"http://127.0.0.1:{port}/")[0] == 200, "a request of the proxy that is off"
+    )
     assert "Traceback" not in web.program.log
 
 
@@ -91,7 +93,12 @@ def _token(plane: ControlPlane, *, ahead_s: int, valid_for_s: float = 3_600.0) -
 def _bootstrap(plane: ControlPlane, token: str) -> tuple[int, str]:
     """(status, text unless it is a bootstrap)"""
     document = dataplane("web-1", "web", app_port=8080, inbound_port=8081)
-    body = {"name": "web-1", "mesh": "default", "dataplaneToken": token, "dataplaneResource": json.dumps(document)}
+    body = {
+        "name": "web-1",
+        "mesh": "default",
+        "dataplaneToken": token,
+        "dataplaneResource": json.dumps(document),
+    }
     context = ssl.create_default_context(cafile=str(plane.work_dir / "kuma-cp.crt"))
     url = f"https://localhost:{plane.dp_port}/bootstrap"
     request = urllib.request.Request(url, json.dumps(body).encode(), method="POST")

@@ -22,7 +22,10 @@ from pair import start_pair
 def _signing_key() -> str:
     """As `kumactl` makes it for the `data` of a secret."""
     made = subprocess.run(
-        [sys.executable, "-m", "kumactl", "generate", "signing-key"], capture_output=True, check=True, text=True
+        [sys.executable, "-m", "kumactl", "generate", "signing-key"],
+        capture_output=True,
+        check=True,
+        text=True,
     )
     return made.stdout.strip()
 
@@ -33,7 +36,9 @@ def _kid(token: str) -> str:
 
 def _online(plane: ControlPlane) -> set[str]:
     items = plane.get("/meshes/default/dataplanes/_overview")["items"]
-    subscriptions = {item["name"]: item.get("dataplaneInsight", {}).get("subscriptions", ()) for item in items}
+    subscriptions = {
+        item["name"]: item.get("dataplaneInsight", {}).get("subscriptions", ()) for item in items
+    }
     return {name for name, each in subscriptions.items() if any("disconnectTime" not in one for one in each)}
 
 
@@ -57,7 +62,9 @@ def test_the_signing_key_of_a_mesh_is_rotated_without_a_failed_request(mesh_lab:
         third.ready()
         load.wait_for(50)
         plane.delete(f"/meshes/default/secrets/{name}-1")
-        third.program.wait_until(lambda: "there is no signing key with KID 1" in third.program.log, "the reason")
+        third.program.wait_until(
+            lambda: "there is no signing key with KID 1" in third.program.log, "the reason"
+        )
         eventually(lambda: _online(plane) == {"web-1", "backend-1"}, "those with new tokens, and nobody else")
         load.wait_for(50)
         third.token_file.write_text(plane.token("third"))
@@ -143,7 +150,10 @@ def _shown(plane: ControlPlane, alpn: str) -> bytes:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols([alpn])
-    with socket.create_connection(("127.0.0.1", plane.dp_port)) as plain, context.wrap_socket(plain) as secure:
+    with (
+        socket.create_connection(("127.0.0.1", plane.dp_port)) as plain,
+        context.wrap_socket(plain) as secure,
+    ):
         shown = secure.getpeercert(binary_form=True)
         assert shown is not None
         return ssl.DER_cert_to_PEM_cert(shown).encode()
@@ -156,7 +166,10 @@ def test_the_authority_of_a_mesh_cannot_be_deleted_while_it_is_in_use(mesh_lab: 
     for name in names:
         status, body = http("DELETE", f"{plane.api}/meshes/default/secrets/{name}")
         assert status == 400
-        assert f'"{name}" that you are trying to remove is currently in use' in json.loads(body)["invalid_parameters"][0]["reason"]
+        assert (
+            f'"{name}" that you are trying to remove is currently in use'
+            in json.loads(body)["invalid_parameters"][0]["reason"]
+        )
         assert plane.get(f"/meshes/default/secrets/{name}")
     plane.put(mesh(mode=None))
     for name in names:

@@ -10,24 +10,17 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
+from kumamesh.tokens import generate_signing_key
 from lab import ControlPlane, Lab, dataplane, eventually, free_port, http, mesh
 
 WITHIN_S = 1.0
 
 
 def _forged(_: ControlPlane) -> str:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    )
     now = int(time.time())
     claims = {"Name": "web-1", "Mesh": "default", "jti": "x", "iat": now, "nbf": now, "exp": now + 3600}
-    return jwt.encode(claims, pem, "RS256", headers={"kid": "1"})
+    return jwt.encode(claims, generate_signing_key(), "RS256", headers={"kid": "1"})
 
 
 def _expired(plane: ControlPlane) -> str:

@@ -10,9 +10,8 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
+from kumamesh.tokens import generate_signing_key
 from lab import ControlPlane, Lab, eventually, http
 from pair import start_pair
 
@@ -39,16 +38,10 @@ def _claims(token: str) -> dict[str, Any]:
 
 
 def _forged(_: ControlPlane) -> str:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    )
     now = int(time.time())
     claims = {"Name": "mesh-system:admin", "Groups": ["mesh-system:admin"], "jti": "x"}
     times = {"iat": now, "nbf": now, "exp": now + 3600}
-    return jwt.encode({**claims, **times}, pem, "RS256", headers={"kid": "1"})
+    return jwt.encode({**claims, **times}, generate_signing_key(), "RS256", headers={"kid": "1"})
 
 
 def _unsigned(plane: ControlPlane) -> str:

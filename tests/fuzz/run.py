@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
-import fuzz  # noqa: E402
-from fuzz_targets import ALL  # noqa: E402
+import fuzz
+from fuzz_targets import ALL
 
 TOTAL = 2_000_000
 _ROW = "{:<28} {:>10} {:>8} {:>9} {:>10} {:>9} {:>11}"

@@ -1,9 +1,9 @@
 """Many proxies that come at the same moment, from a process of their own.
 
-Run as `python flood_clients.py PORT CA TOKEN FIRST COUNT BOOTSTRAPS`: COUNT delta streams, each over a connection
-of its own with a Dataplane of its own, and BOOTSTRAPS requests for a bootstrap. Prints `ready`, waits for a line,
-begins with all of them at once, prints a line of JSON (`served`, `bootstrapped`, `retries`, `failures`, `seconds`), keeps
-its streams open until its stdin ends, and then prints how many of them were ended meanwhile.
+Run as `python flood_clients.py PORT CA TOKEN FIRST COUNT BOOTSTRAPS`: COUNT delta streams, each over a
+connection of its own with a Dataplane of its own, and BOOTSTRAPS requests for a bootstrap. Prints `ready`,
+waits for a line, begins with all of them at once, prints a line of JSON (`served`, `bootstrapped`, `retries`,
+`failures`, `seconds`), keeps its streams open until its stdin ends, and prints how many were ended meanwhile.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Flood:
             self.failures[f"{what}: {type(error).__name__} {error}"] += 1
 
     async def _stream(self, number: int) -> None:
-        """Until it is served, which may take another try, as it may for a proxy: its connections end when they
-        take longer than the server's limits, and 3,000 TLS handshakes take a busy machine seconds."""
+        """Until it is served, which may take another try, as it may for a proxy: connections that take longer
+        than the server allows are ended, and 3,000 TLS handshakes take a busy machine seconds."""
         while True:
             try:
                 return await self._try(number)
@@ -87,7 +87,9 @@ class Flood:
     async def _bootstrap(self, number: int) -> None:
         context = self._context(())
         body = json.dumps(_request(number, self._token)).encode()
-        reader, writer = await asyncio.open_connection("localhost", self._port, ssl=context, ssl_handshake_timeout=60)
+        reader, writer = await asyncio.open_connection(
+            "localhost", self._port, ssl=context, ssl_handshake_timeout=60
+        )
         head = f"POST /bootstrap HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         try:
             writer.write(head.encode() + body)
@@ -148,7 +150,12 @@ async def main() -> None:
 
 
 async def _report(flood: Flood, orders: asyncio.StreamReader, seconds: float) -> None:
-    figures = {"served": flood.served, "bootstrapped": flood.bootstrapped, "failures": dict(flood.failures), "retries": flood.retries}
+    figures = {
+        "served": flood.served,
+        "bootstrapped": flood.bootstrapped,
+        "failures": dict(flood.failures),
+        "retries": flood.retries,
+    }
     print(json.dumps({**figures, "seconds": seconds}), flush=True)
     await orders.read()
     print(json.dumps({"ended": flood.ended()}), flush=True)

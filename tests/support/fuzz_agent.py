@@ -96,9 +96,9 @@ def check_resource_file(data: bytes) -> str:
 _BOOTSTRAPS = tuple(render(sample).encode() for sample in SAMPLES.values())
 _JSON_BOOTSTRAPS = tuple(json.dumps(load(text.decode(), "sample")).encode() for text in _BOOTSTRAPS)
 _FIELDS = (
-    "authorization", "ads_config", "adsConfig", "hds_config", "hdsConfig", "grpc_services", "grpcServices", "envoy_grpc",
-    "google_grpc", "cluster_name", "initial_metadata", "static_resources", "clusters", "secrets", "socket_address", "ads_cluster",
-    "call_credentials", "pipe", "path", "port_value", TOKEN,
+    "authorization", "ads_config", "adsConfig", "hds_config", "hdsConfig", "grpc_services", "grpcServices",
+    "envoy_grpc", "google_grpc", "cluster_name", "initial_metadata", "static_resources", "clusters",
+    "secrets", "socket_address", "ads_cluster", "call_credentials", "pipe", "path", "port_value", TOKEN,
 )  # fmt: skip
 
 
@@ -131,8 +131,20 @@ TARGETS = (
         check_rewrite,
         share=0.04,
     ),
-    Target("bootstrap answers", _ANSWERS, (bytes_mutation(b"200\n", b"404\n", b"\r\n", b'"'),), check_answer, share=0.5),
-    Target("relay's view", _messages(), (protobuf_mutation(*_PROTO), bytes_mutation(*_PROTO)), check_observer, share=0.7),
+    Target(
+        "bootstrap answers",
+        _ANSWERS,
+        (bytes_mutation(b"200\n", b"404\n", b"\r\n", b'"'),),
+        check_answer,
+        share=0.5,
+    ),
+    Target(
+        "relay's view",
+        _messages(),
+        (protobuf_mutation(*_PROTO), bytes_mutation(*_PROTO)),
+        check_observer,
+        share=0.7,
+    ),
     Target(
         "resource files",
         tuple(dump_document(document).encode() for document in DOCUMENTS),

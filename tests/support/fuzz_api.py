@@ -1,4 +1,4 @@
-"""Fuzz target: the REST API behind its web server. Strangers get no secret and change none; nobody gets a 500."""
+"""Fuzz target: the REST API. Strangers get no secret and change none, and nobody gets a 500."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from kumacp.manager.resource_driver import ResourceManager
 from kumacp.store.memory import MemoryStore
 from kumamesh.resource import Resource
 from kumamesh.resources.rest import from_rest
-
 from running_api import LOOPBACK, _first_start
 
 _STRANGER, _LOCAL = "10.0.0.9", "127.0.0.1"
@@ -65,7 +64,9 @@ def check_api(data: bytes) -> str:
         path, query = url.raw_path.strip("/"), tuple(url.query.items())
     except ValueError:
         return "no URL"
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    headers = {
+        name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
     segments = tuple(unquote(part) for part in path.split("/")) if path else ()
     if method == "PUT" and len(segments) == 2 and segments[0] == "meshes":
         return "a new mesh takes too long"
@@ -139,10 +140,11 @@ def _in_head(data: bytes, random: Random) -> bytes:
 
 
 _mutate_head = bytes_mutation(
-    b"/", b"//", b"%2f", b"%2e%2e", b"..", b"%00", b"%0a", b"_overview", b"meshes", b"default", b"secrets", b"dataplanes",
-    b"global-secrets", b"?", b"&", b"size=", b"offset=", b"filter[labels.a]=b", b"tag=a:b", b"name=", b"9" * 30, b"+insights",
-    b"who-am-i", b"config", b"tokens/dataplane", b"local", b"GET ", b"PUT ", b"POST ", b"DELETE ", b"\nhost: localhost",
-    b"\nx-forwarded-for: 1.2.3.4", b"\nauthorization: Bearer a.b.c", b"format=kubernetes", b"_rules", b"policies", b"xds",
+    b"/", b"//", b"%2f", b"%2e%2e", b"..", b"%00", b"%0a", b"_overview", b"meshes", b"default", b"secrets",
+    b"dataplanes", b"global-secrets", b"?", b"&", b"size=", b"offset=", b"filter[labels.a]=b", b"tag=a:b",
+    b"name=", b"9" * 30, b"+insights", b"who-am-i", b"config", b"tokens/dataplane", b"local", b"GET ",
+    b"PUT ", b"POST ", b"DELETE ", b"\nhost: localhost", b"\nx-forwarded-for: 1.2.3.4",
+    b"\nauthorization: Bearer a.b.c", b"format=kubernetes", b"_rules", b"policies", b"xds",
 )  # fmt: skip
 
 
@@ -187,9 +189,17 @@ _READ = (
     "/meshes/default/dataplane-insights",
 )
 _TOKENS = {
-    "dataplane": {"name": "web-1", "mesh": "default", "tags": {"a": ["b"]}, "type": "dataplane", "validFor": "1h"},
+    "dataplane": {
+        "name": "web-1",
+        "mesh": "default",
+        "tags": {"a": ["b"]},
+        "type": "dataplane",
+        "validFor": "1h",
+    },
     "zone": {"zone": "east", "scope": ["ingress"], "validFor": "1h"},
     "user": {"name": "ann", "groups": ["g"], "validFor": "1h"},
 }
 
-TARGETS = (Target("REST API", _seeds(), (_in_head, _in_body, _in_head, bytes_mutation(b"\n")), check_api, share=0.1),)
+TARGETS = (
+    Target("REST API", _seeds(), (_in_head, _in_body, _in_head, bytes_mutation(b"\n")), check_api, share=0.1),
+)

@@ -63,7 +63,12 @@ def check_peer(data: bytes) -> str:
     text = data.decode("utf-8", "replace")
     found = client_address(text)
     host, _, port = text.rpartition("|")
-    if host.replace(".", "").replace(":", "").isalnum() and port.isdigit() and host.isascii() and port.isascii():
+    if (
+        host.replace(".", "").replace(":", "").isalnum()
+        and port.isdigit()
+        and host.isascii()
+        and port.isascii()
+    ):
         name = socket_name(1, 2, host, int(port)).decode()
         mapped = host.removeprefix("::ffff:") if "." in host else host
         assert client_address(f"unix-abstract:{name}") == format_address(mapped, int(port))
@@ -72,9 +77,11 @@ def check_peer(data: bytes) -> str:
 
 
 def check_local(data: bytes) -> str:
-    """Lines: peer, then headers. Only a loopback peer that names a loopback host, and no other site, is local."""
+    """Lines: peer, then headers. Local is a loopback peer that names a loopback host, and no other site."""
     peer, *lines = data.decode("latin-1").split("\n")
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    headers = {
+        name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
     local = is_local(peer, "http", headers)
     if local:
         assert peer.startswith("127.") or "::1" in peer or "7f" in peer.lower() or ":127." in peer, peer
@@ -114,7 +121,11 @@ TARGETS = (
             b"::ffff:127.0.0.1\nhost: 127.0.0.1",
             b"10.0.0.1\nhost: localhost\nx-forwarded-for: 127.0.0.1",
         ),
-        (bytes_mutation(b"\n", b":", b"@", b"localhost", b"127.0.0.1", b"[::1]", b"%lo", b".evil", b"0x7f.1", b"\t"),),
+        (
+            bytes_mutation(
+                b"\n", b":", b"@", b"localhost", b"127.0.0.1", b"[::1]", b"%lo", b".evil", b"0x7f.1", b"\t"
+            ),
+        ),
         check_local,
     ),
 )

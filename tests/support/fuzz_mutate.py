@@ -16,13 +16,28 @@ Mutation = Callable[[bytes, Random], bytes]
 MAX_BYTES = 65_536
 """Longer inputs are cut: size has tests of its own, here it would only eat time."""
 
-_BYTES = (b"\x00", b"\xff", b"\x7f", b"\x80", b"\r\n", b"\n", b" ", b'"', b"'", b"\\", b"%", b"{{", b"}}", b"&a")
+_BYTES = (
+    b"\x00",
+    b"\xff",
+    b"\x7f",
+    b"\x80",
+    b"\r\n",
+    b"\n",
+    b" ",
+    b'"',
+    b"'",
+    b"\\",
+    b"%",
+    b"{{",
+    b"}}",
+    b"&a",
+)
 _VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 65_535, 65_536, 2**31, 2**32, 2**53 + 1, 2**63, 2**64, 10**400, -(10**400),
-    0.5, -0.0, 1e308, math.nan, math.inf, "", " ", "\x00", "\ud800", "\U0001f600", "a\nb", "x" * 300, "..", "../..",
-    "*", "%s", "{{ x }}", "0", "1s", "-1s", "292y", "٣s", "127.0.0.1", "::1", "0.0.0.0", "fe80::1%lo", "localhost",
-    "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-01-01T00:00:00Z", "aGk=", "====", "_w==",
-    [], {}, [[]], [None], {"": ""}, {"a": None},
+    0.5, -0.0, 1e308, math.nan, math.inf, "", " ", "\x00", "\ud800", "\U0001f600", "a\nb", "x" * 300, "..",
+    "../..", "*", "%s", "{{ x }}", "0", "1s", "-1s", "292y", "٣s", "127.0.0.1", "::1", "0.0.0.0",
+    "fe80::1%lo", "localhost", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59",
+    "2026-01-01T00:00:00Z", "aGk=", "====", "_w==", [], {}, [[]], [None], {"": ""}, {"a": None},
 )  # fmt: skip
 
 
@@ -86,7 +101,9 @@ def change(document: Any, random: Random, words: Sequence[str] = ()) -> Any:
             holder[key] = random.choice(places)[0]
             document = json.loads(_dumps(document))
         case 5 if isinstance(holder[key], str) and holder[key]:
-            holder[key] = bytes_mutation()(holder[key].encode("utf-8", "replace"), random).decode("utf-8", "replace")
+            holder[key] = bytes_mutation()(holder[key].encode("utf-8", "replace"), random).decode(
+                "utf-8", "replace"
+            )
         case _:
             holder[key] = _value(random, words)
     return document

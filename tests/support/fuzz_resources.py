@@ -24,7 +24,7 @@ from kumamesh.resources.yamldoc import dump_document, load_documents
 from kumamesh.sni import parse_tags_sni, resource_sni, tags_sni
 from kumamesh.template import render
 
-SECRET_TEXT = "bm90LXRvLWJlLXNob3du"  # noqa: S105
+SECRET_TEXT = "bm90LXRvLWJlLXNob3du"
 _MTLS = {
     "enabledBackend": "ca-1",
     "backends": [
@@ -76,7 +76,9 @@ DOCUMENTS: tuple[dict[str, Any], ...] = (
         "name": "m",
         "logging": {"backends": [{"name": "f", "type": "file", "conf": {"path": "/tmp/x"}}]},
         "tracing": {"backends": [{"name": "z", "type": "zipkin", "conf": {"url": "http://x:9411/api"}}]},
-        "metrics": {"backends": [{"name": "p", "type": "prometheus", "conf": {"path": "/m", "skipMTLS": True}}]},
+        "metrics": {
+            "backends": [{"name": "p", "type": "prometheus", "conf": {"path": "/m", "skipMTLS": True}}]
+        },
         "constraints": {"dataplaneProxy": {"requirements": [{"tags": {"team": "*"}}]}},
         "meshServices": {"mode": "Exclusive"},
         "skipCreatingInitialPolicies": ["*"],
@@ -104,7 +106,9 @@ DOCUMENTS: tuple[dict[str, Any], ...] = (
         "type": "MeshTrafficPermission",
         "mesh": "default",
         "name": "b",
-        "spec": {"from": [{"targetRef": {"kind": "MeshSubset", "tags": _TAGS}, "default": {"action": "Deny"}}]},
+        "spec": {
+            "from": [{"targetRef": {"kind": "MeshSubset", "tags": _TAGS}, "default": {"action": "Deny"}}]
+        },
     },
     {
         "apiVersion": "kuma.io/v1alpha1",
@@ -150,14 +154,17 @@ def text_of(error: Exception) -> str:
     return text
 
 
+def _named(text: str) -> str:
+    assert text.startswith("seed.yaml"), text
+    return text
+
+
 def check_yaml(data: bytes) -> str:
     text = data.decode("utf-8", "surrogateescape" if data[:1] == b"\xff" else "replace")
     try:
         documents = load_documents(text, "seed.yaml")
     except UserError as error:
-        shown = text_of(error)
-        assert shown.startswith("seed.yaml"), shown
-        return shown
+        return _named(text_of(error))
     for document in documents:
         assert load_documents(dump_document(document), "again") == [document]
         json.dumps(document, allow_nan=False)
@@ -171,7 +178,9 @@ def _in_document(data: bytes, random: Random) -> bytes:
     except (UserError, UnicodeDecodeError):
         return bytes_mutation()(data, random)
     changed = [change(document, random, words()) for document in documents]
-    text = yaml.safe_dump_all(changed, default_flow_style=random.choice((True, False, None)), allow_unicode=True)
+    text = yaml.safe_dump_all(
+        changed, default_flow_style=random.choice((True, False, None)), allow_unicode=True
+    )
     return text.encode("utf-8", "replace")
 
 
@@ -187,15 +196,19 @@ def check_rest(data: bytes) -> str:
     return outcome
 
 
+def _violations(error: InvalidResource, size: int) -> str:
+    shown = json.dumps([[violation.field, violation.message] for violation in error.violations])
+    assert error.violations
+    assert len(shown) < 100 * size + 50_000, f"{len(shown)} bytes of violations for {size} bytes"
+    shown.encode()
+    return f"{error.violations[0].message[:40]}/{min(len(error.violations), 3)};"
+
+
 def _check_document(body: dict[str, Any], key: ResourceKey | None, size: int) -> str:
     try:
         resource = from_rest(body, key=key)
     except InvalidResource as error:
-        shown = json.dumps([[violation.field, violation.message] for violation in error.violations])
-        assert error.violations
-        assert len(shown) < 100 * size + 50_000, f"{len(shown)} bytes of violations for {size} bytes"
-        shown.encode()
-        return f"{error.violations[0].message[:40]}/{min(len(error.violations), 3)};"
+        return _violations(error, size)
     assert key is None or resource.key == key
     shown = json.dumps(to_rest(resource), allow_nan=False, ensure_ascii=False)
     shown.encode()
@@ -256,13 +269,16 @@ _YAML_SEEDS = (
     b"? a\n: !!str 1\n'q': \"\\u263a\\x41\"\n",
 )
 _YAML_TOKENS = (
-    b"---\n", b"...\n", b"&a ", b"*a", b"<<: *a", b"!!binary ", b"!!python/object:os.system ", b"!!set ", b"? ", b": ",
-    b"- ", b"[", b"]", b"{", b"}", b"|\n", b">\n", b"\t", b"%TAG ! x\n", b"0x", b"0o17", b"1:30", b"yes", b".nan", b"\xef\xbb\xbf",
-    b"\xed\xa0\x80", b"\x85", b"\xe2\x80\xa8", b"#", b"'", b"2001-01-01",
+    b"---\n", b"...\n", b"&a ", b"*a", b"<<: *a", b"!!binary ", b"!!python/object:os.system ", b"!!set ",
+    b"? ", b": ", b"- ", b"[", b"]", b"{", b"}", b"|\n", b">\n", b"\t", b"%TAG ! x\n", b"0x", b"0o17",
+    b"1:30", b"yes", b".nan", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\x85", b"\xe2\x80\xa8", b"#", b"'",
+    b"2001-01-01",
 )  # fmt: skip
 
 TARGETS = (
-    Target("YAML documents", _YAML_SEEDS, (_in_document, bytes_mutation(*_YAML_TOKENS)), check_yaml, share=0.5),
+    Target(
+        "YAML documents", _YAML_SEEDS, (_in_document, bytes_mutation(*_YAML_TOKENS)), check_yaml, share=0.5
+    ),
     Target(
         "REST bodies",
         _JSON_SEEDS,
@@ -279,7 +295,11 @@ TARGETS = (
     Target(
         "durations",
         (b"1h30m", b"250ms", b"-1.5us", "10µs".encode(), b"292y", b"0", b"+10d2w"),
-        (bytes_mutation(b"ns", b"us", "µs".encode(), b"h", b"d", b".", b"9" * 400, "٣".encode(), b"-", b"e5"),),
+        (
+            bytes_mutation(
+                b"ns", b"us", "µs".encode(), b"h", b"d", b".", b"9" * 400, "٣".encode(), b"-", b"e5"
+            ),
+        ),
         check_duration,
     ),
     Target(

@@ -7,6 +7,7 @@ import json
 from random import Random
 
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
+from google.protobuf.message import Message
 
 from bootstrap_requests import DATAPLANE, INGRESS, PRIVATE, TOKEN, ZONE_TOKEN, body, facts
 from fuzz import Target
@@ -60,7 +61,8 @@ def check_bootstrap(data: bytes) -> str:
 
 _TYPES = (CLUSTER, LISTENER, ENDPOINT, SECRET)
 _SOURCE = {
-    type_url: {name: XdsResource(type_url, name, "1", b"body") for name in ("a", "b", "c")} for type_url in _TYPES
+    type_url: {name: XdsResource(type_url, name, "1", b"body") for name in ("a", "b", "c")}
+    for type_url in _TYPES
 }
 
 
@@ -90,10 +92,15 @@ def _requests() -> tuple[bytes, ...]:
         DeltaDiscoveryRequest(type_url=ENDPOINT, response_nonce="2", resource_names_unsubscribe=["a", "*"]),
         refusal,
     ]
-    return (_joined(first, *rest), _joined(zone, *rest[:2]), _joined(first), _joined(first, rest[0], refusal, *rest))
+    return (
+        joined(first, *rest),
+        joined(zone, *rest[:2]),
+        joined(first),
+        joined(first, rest[0], refusal, *rest),
+    )
 
 
-def _joined(*messages: DeltaDiscoveryRequest) -> bytes:
+def joined(*messages: Message) -> bytes:
     """As fields of a message, so that mutations keep the lengths right."""
     stream = DeltaDiscoveryResponse()
     for message in messages:
@@ -101,7 +108,7 @@ def _joined(*messages: DeltaDiscoveryRequest) -> bytes:
     return stream.SerializeToString()
 
 
-def _split(data: bytes) -> list[bytes]:
+def split(data: bytes) -> list[bytes]:
     try:
         stream = DeltaDiscoveryResponse.FromString(data)
     except Exception:
@@ -109,9 +116,16 @@ def _split(data: bytes) -> list[bytes]:
     return [resource.resource.value for resource in stream.resources] or [data]
 
 
+def presentable_text(text: str) -> str:
+    assert text.isprintable()
+    assert len(text) <= MAX_MESSAGE_CHARS
+    _unseen(text)
+    return text
+
+
 def check_xds(data: bytes) -> str:
     """One stream: admitted as the server does it, then served by a session."""
-    messages = _split(data)
+    messages = split(data)
     try:
         first = decode_request(messages[0], with_metadata=True)
         node = parse_node(first.node_id, first.metadata)
@@ -124,9 +138,7 @@ def check_xds(data: bytes) -> str:
         authenticate(node, [token], _FACTS.keys, resource, zone="default", now=_FACTS.now)
         return "admitted;" + _serve(messages)
     except Refused as refusal:
-        assert refusal.message.isprintable()
-        assert len(refusal.message) <= MAX_MESSAGE_CHARS
-        _unseen(refusal.message)
+        presentable_text(refusal.message)
         return f"{refusal.status.value} {refusal.message[:40]}"
 
 
@@ -182,7 +194,8 @@ TARGETS = (
             _HOST + body(),
             _HOST + body(INGRESS, proxyType="ingress", mesh="", name="zi-1", dataplaneToken=ZONE_TOKEN),
             _HOST + body("", dataplaneResource=...),
-            _HOST + body(features=["feature-unified-resource-naming"], dnsPort=15054, dynamicMetadata={"a": "b"}),
+            _HOST
+            + body(features=["feature-unified-resource-naming"], dnsPort=15054, dynamicMetadata={"a": "b"}),
             _HOST + body("type: Dataplane\nname: web-1\nmesh: default\nnetworking: {address: 1.2.3.4}\n"),
         ),
         (_in_request, _in_resource, _in_resource, bytes_mutation(b"[", b"]", b":", b"\n", b"\xff")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fuzz_agent
 import fuzz_api
 import fuzz_front
+import fuzz_health
 import fuzz_resources
 import fuzz_servers
 import fuzz_tokens
@@ -14,6 +15,7 @@ ALL = (
     *fuzz_tokens.TARGETS,
     *fuzz_api.TARGETS,
     *fuzz_servers.TARGETS,
+    *fuzz_health.TARGETS,
     *fuzz_front.TARGETS,
     *fuzz_agent.TARGETS,
 )

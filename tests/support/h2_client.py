@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 
+from google.protobuf.message import Message
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, StreamEnded, StreamReset, TrailersReceived
 
 from ads_client import SERVICE
-from google.protobuf.message import Message
 
 CLOSED = "the connection was closed"
 GOAWAY = "the server wants another connection"

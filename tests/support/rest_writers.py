@@ -32,7 +32,9 @@ def _secret_value(document: Mapping[str, Any]) -> str:
 
 def _networking(value: str) -> dict[str, Any]:
     """Several inbounds, so that a resource that is half written would show."""
-    inbounds = [{"port": port, "tags": {"kuma.io/service": "web", "value": value}} for port in range(8080, 8090)]
+    inbounds = [
+        {"port": port, "tags": {"kuma.io/service": "web", "value": value}} for port in range(8080, 8090)
+    ]
     return {"networking": {"address": "127.0.0.1", "inbound": inbounds}}
 
 
@@ -44,7 +46,10 @@ def _inbound_value(document: Mapping[str, Any]) -> str:
 
 
 def _permission(value: str) -> dict[str, Any]:
-    return {"sources": [{"match": {"kuma.io/service": value}}], "destinations": [{"match": {"kuma.io/service": value}}]}
+    return {
+        "sources": [{"match": {"kuma.io/service": value}}],
+        "destinations": [{"match": {"kuma.io/service": value}}],
+    }
 
 
 def _permission_value(document: Mapping[str, Any]) -> str:
@@ -54,7 +59,9 @@ def _permission_value(document: Mapping[str, Any]) -> str:
 
 
 KINDS = (
-    Kind("Secret", "secrets", lambda value: {"data": base64.b64encode(value.encode()).decode()}, _secret_value),
+    Kind(
+        "Secret", "secrets", lambda value: {"data": base64.b64encode(value.encode()).decode()}, _secret_value
+    ),
     Kind("Dataplane", "dataplanes", _networking, _inbound_value),
     Kind("TrafficPermission", "traffic-permissions", _permission, _permission_value),
 )
@@ -62,8 +69,8 @@ KINDS = (
 
 @dataclass
 class Writer:
-    """Owns the resources of a type whose names begin with `prefix`. `known` are the states that each may have:
-    one, or two while a request was on its way when the server died."""
+    """Owns the resources of a type whose names begin with `prefix`. `known` are the states that each may
+    have: one, or two when the server died while a request was on its way."""
 
     port: int
     kind: Kind
@@ -111,5 +118,7 @@ class Writer:
         for name, states in self.known.items():
             document = present.get(name)
             found = self.kind.value(document) if document is not None else ABSENT
-            assert found in states, f"{self.kind.type} {name} is {found!r}, but was acknowledged as one of {states}"
+            assert found in states, (
+                f"{self.kind.type} {name} is {found!r}, but was acknowledged as one of {states}"
+            )
             self.known[name] = {found}

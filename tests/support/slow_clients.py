@@ -1,7 +1,7 @@
 """Clients that are in no hurry, in a process of their own. `python slow_clients.py WAY PORT CA COUNT LIMIT`
 
-Prints a line of JSON when all are as far as they mean to go, and one when the server has ended all of them, or
-after LIMIT seconds. What trickles comes at a byte per 0.5 s.
+Prints a line of JSON when all are as far as they mean to go, and one when the server has ended all of them,
+or after LIMIT seconds. What trickles comes at a byte per 0.5 s.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class Client:
         if not self._way.startswith(("tls-", "h2-")):
             return await asyncio.open_connection("127.0.0.1", self._port)
         alpn = ["h2"] if "h2" in self._way else []
-        return await asyncio.open_connection("localhost", self._port, ssl=_context(self._ca, alpn), ssl_handshake_timeout=60)
+        return await asyncio.open_connection(
+            "localhost", self._port, ssl=_context(self._ca, alpn), ssl_handshake_timeout=60
+        )
 
     async def _begin_h2(self) -> Callable[[], Awaitable[None]]:
         connection = DeltaConnection(self._port, _context(self._ca, ["h2"]))
@@ -112,7 +114,9 @@ def _context(ca: str, alpn: list[str]) -> ssl.SSLContext:
 def bootstrap(port: int, ca: Path) -> int:
     """The status that an agent without a token gets."""
     context = ssl.create_default_context(cafile=str(ca))
-    request = urllib.request.Request(f"https://localhost:{port}/bootstrap", b'{"name":"a","mesh":"default"}', method="POST")
+    request = urllib.request.Request(
+        f"https://localhost:{port}/bootstrap", b'{"name":"a","mesh":"default"}', method="POST"
+    )
     try:
         with urllib.request.urlopen(request, timeout=30, context=context) as answer:
             return int(answer.status)

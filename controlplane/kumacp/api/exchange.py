@@ -53,12 +53,10 @@ class Request:
         """The body as a JSON object; raises Problem 400, and 415 when it says that it is something else."""
         self._require_json()
         try:
-            value = json.loads(self.body, parse_constant=_refuse_constant, object_pairs_hook=_object)
-        except _Refused as error:
-            raise Problem(400, BAD_REQUEST, f"the body is not valid JSON: {error}") from None
+            text = self.body.decode("utf-8-sig")
+            value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
         except (ValueError, RecursionError) as error:
-            reason = error if isinstance(error, json.JSONDecodeError) else "not a JSON text in UTF-8"
-            raise Problem(400, BAD_REQUEST, f"the body is not valid JSON: {reason}") from None
+            raise Problem(400, BAD_REQUEST, f"the body is not valid JSON: {_reason(error)}") from None
         if not isinstance(value, dict):
             raise Problem(400, BAD_REQUEST, "the body must be a JSON object")
         return value
@@ -103,6 +101,16 @@ def _encode(document: Any) -> bytes:
 
 class _Refused(ValueError):
     """JSON by its grammar, but not by its meaning."""
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not a text in UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, json.JSONDecodeError | _Refused):
+        return str(error)
+    return "a number in it has too many digits"
 
 
 def _refuse_constant(name: str) -> Any:

@@ -157,6 +157,8 @@ def _within(type_: ResourceType, mesh: str | None, rest: tuple[str, ...]) -> Rou
 
 def near(segments: Sequence[str]) -> str:
     """`; did you mean x?` for a path that is no route."""
+    if not all(segments):
+        return ""  # two slashes in a row: an empty name, which is like no other
     path = "/" + "/".join(segments)
     return suggestion(path, (example for example in _example_paths(segments) if example != path))
 

@@ -182,13 +182,23 @@ async def _read(raw: web.BaseRequest, base: tuple[str, ...]) -> Request:
         method=raw.method,
         segments=segments[len(base) :],
         query=tuple(raw.rel_url.query.items()),
-        headers={name.lower(): value for name, value in raw.headers.items()},
+        headers=_headers(raw),
         body=body,
         peer=raw.remote or "",
         origin=f"{raw.scheme}://{raw.host}",
         certified=bool(transport is not None and transport.get_extra_info("peercert")),
         base="".join(f"/{segment}" for segment in base),
     )
+
+
+def _headers(raw: web.BaseRequest) -> dict[str, str]:
+    """By lower-case name. Of a header that came several times every value counts: if the last one decided
+    who somebody is, a proxy that looks at the first could be fooled."""
+    found: dict[str, str] = {}
+    for name, value in raw.headers.items():
+        key = name.lower()
+        found[key] = f"{found[key]}, {value}" if key in found else value
+    return found
 
 
 def _response(answer: Answer) -> web.Response:

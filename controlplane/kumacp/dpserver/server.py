@@ -20,13 +20,14 @@ from kumacp.dpserver.health import health_settings
 from kumacp.dpserver.identity_driver import IdentityDriver
 from kumacp.dpserver.insight import Certificate
 from kumacp.dpserver.insight_driver import InsightDriver
+from kumacp.dpserver.lobby_driver import Lobby
 from kumacp.dpserver.mesh_changes import mtls_switch
 from kumacp.dpserver.node import PROXY_RESOURCE_TYPES
 from kumacp.dpserver.refusal import Refused, Status
 from kumacp.dpserver.registration_driver import Registrar
 from kumacp.dpserver.resolver_driver import ResolverDriver
 from kumacp.dpserver.stats import DpServerStats
-from kumacp.dpserver.stream_driver import Delivery, abort
+from kumacp.dpserver.stream_driver import abort
 from kumacp.dpserver.tls_disk import CertificateFiles
 from kumacp.dpserver.wire import decode_request
 from kumacp.front.peer import client_address
@@ -40,9 +41,7 @@ from kumacp.xds.hub import Hub, Touched
 from kumacp.xds.model import IdentityRequest
 from kumamesh.errors import UserError
 from kumamesh.line_budget import LineBudget
-from kumamesh.names import identity_secret
 from kumamesh.resource import Resource, ResourceKey
-from kumamesh.xds import SECRET as SECRET_TYPE
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +54,11 @@ _HEALTH = "/envoy.service.health.v3.HealthDiscoveryService/StreamHealthCheck"
 _KEEPALIVE_MS = 30_000
 """Twice Kuma's: the pings of 1,000 idle proxies took 3 % of a core, through the front and back."""
 _PING_TIMEOUT_MS = 15_000
-_CLIENTS_PING_MS = 15_000
+_CLIENTS_PING_MS = 10_000
+"""Of Envoys that read their token from a file, by the bootstrap; Kuma allows 15 s, and cuts those off."""
 _MANY = 1_000_000
 _MAX_REQUEST_BYTES = 32 * 2**20
 """Clients send before they are known; the largest honest request carries a resource of 10 MiB."""
-_FIRST_REQUEST_S = 10.0
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", -1),
@@ -72,10 +71,11 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # A little less than what proxies are told, so that a ping that comes early is no offence.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", _CLIENTS_PING_MS - 1_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", _CLIENTS_PING_MS - 1_000),
     ("grpc.so_reuseport", 0),
-    # A proxy has one stream. Whoever opens thousands, or a connection without any, is no proxy.
-    ("grpc.max_concurrent_streams", 100),
+    # A proxy has two streams, and two more while it opens them again. Whoever opens many, or a connection
+    # without any, is no proxy.
+    ("grpc.max_concurrent_streams", 10),
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_connection_idle_ms", 60_000),
 )
@@ -106,6 +106,7 @@ class DpServer:
         self._certificate = certificate
         self._static_keys = dict(static_dataplane_keys or {})
         self._stopped = asyncio.Event()
+        self._lobby = Lobby()
         clock = clock or Clock()
         instance_id = instance_id or str(uuid.uuid4())
         self._clock = clock
@@ -282,9 +283,7 @@ class DpServer:
                 backend=request.backend,
                 supported_backends=self._feed.mtls_backends(request.mesh),
             )
-            name = identity_secret(request.mesh)
-            version = self._hub.desired(request.proxy)[SECRET_TYPE][name].version
-            stream.expect_certificate(Delivery(name, version, certificate))
+            stream.expect_certificate(certificate)
 
     async def _serve_delta(self, _: Any, context: Any) -> None:
         async def admit(data: bytes, tokens: list[str]) -> None:
@@ -307,7 +306,7 @@ class DpServer:
     async def _serve(self, context: Any, admit: Callable[[bytes, list[str]], Awaitable[None]]) -> None:
         """One stream, from its first message on."""
         try:
-            data = await _first_request(context)
+            data = await self._lobby.first_request(context)
             if data is grpc.aio.EOF:
                 return
             metadata = context.invocation_metadata() or ()
@@ -328,15 +327,6 @@ class DpServer:
         line = self.lines.admit(reason, f"refused: {refusal}", self._clock.monotonic())
         if line:
             log.warning("%s", line, extra={"proxy": refusal.proxy, "peer": peer, "reason": reason})
-
-
-async def _first_request(context: Any) -> Any:
-    try:
-        async with asyncio.timeout(_FIRST_REQUEST_S):
-            return await context.read()
-    except TimeoutError:
-        text = f"no request came within {_FIRST_REQUEST_S:.0f} s"
-        raise Refused(Status.DEADLINE_EXCEEDED, text) from None
 
 
 class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no stubs

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -37,15 +36,6 @@ MAX_TYPES = 32
 """Envoy asks for six."""
 MAX_NAMES = 200_000
 """What one stream may make this server remember: 20 MB."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A certificate on its way to a proxy: what it is told of once the secret is accepted in this version."""
-
-    secret: str
-    version: str
-    certificate: Certificate
 
 
 class ProxyStream:
@@ -76,7 +66,7 @@ class ProxyStream:
         self._on_first_ack = on_first_ack
         self._on_open = on_open
         self._on_certificate = on_certificate
-        self._delivery: Delivery | None = None
+        self._certificate: Certificate | None = None
         self._acked = False
         self._open = False
         self._read_all = False
@@ -92,9 +82,9 @@ class ProxyStream:
         self._stats.wakes += 1
         self._wake.set()
 
-    def expect_certificate(self, delivery: Delivery | None) -> None:
-        """The latest of them counts; None when there is none to come any more."""
-        self._delivery = delivery
+    def expect_certificate(self, certificate: Certificate | None) -> None:
+        """What is among the secrets from now on; None when there is none any more."""
+        self._certificate = certificate
 
     def end(self, refusal: Refused, ending: Ending) -> None:
         """Nothing is sent from now on; the proxy is told as soon as it reads."""
@@ -188,10 +178,9 @@ class ProxyStream:
         """What the proxy can do with all that it has accepted by now."""
         if not session.settled(SECRET):
             return
-        delivery = self._delivery
-        if delivery is not None and session.accepted(SECRET, delivery.secret) == delivery.version:
-            self._delivery = None
-            self._on_certificate(delivery.certificate)
+        if self._certificate is not None:
+            certificate, self._certificate = self._certificate, None
+            self._on_certificate(certificate)
         if not self._open and session.settled(LISTENER):
             self._open = True
             self._on_open()

@@ -17,6 +17,13 @@ def die_with_parent(parent: int) -> None:
         raise SystemExit(0)
 
 
+def dump_no_core() -> None:
+    """The memory of this process and of those it starts holds keys: nothing of it goes to a file, unless a
+    debugger asks for that anew."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
 def raise_file_limit() -> int:
     """Allow as many open files as the administrator permits; how many that are."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

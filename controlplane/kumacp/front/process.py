@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import subprocess
@@ -17,6 +18,11 @@ from kumamesh.errors import UserError
 STOP_S = 5.0
 """How long the process may take to end after it was told."""
 PORT_VARIABLE = "KUMA_DP_SERVER_PORT"
+FILES_PER_PROXY = 3
+"""In the process that needs most, the front: two for the splice, and the connection for its bootstrap."""
+ENOUGH_FILES = 1_000 * FILES_PER_PROXY
+
+log = logging.getLogger(__name__)
 
 Handover = Callable[[socket.socket], None]
 """Takes over an accepted, untouched, non-blocking TCP socket of a client that speaks HTTP over TLS."""
@@ -46,7 +52,14 @@ class FrontProcess:
     ) -> FrontProcess:
         """Listen and start the process; clients may connect from now on, port 0 takes a free one. Raises
         UserError when the port cannot be had."""
-        raise_file_limit()  # the gRPC server holds the other end of every splice
+        files = raise_file_limit()  # the gRPC server holds the other end of every splice
+        if files < ENOUGH_FILES:
+            log.warning(
+                "only %d files may be open at once, which is enough for about %d proxies; raise the limit"
+                " (ulimit -n, or LimitNOFILE of systemd)",
+                files,
+                files // FILES_PER_PROXY,
+            )
         listener = listen(listen_address, port, port_variable=PORT_VARIABLE)
         control, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         control.setblocking(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 
 from kumactl.client import next_offset
 from kumactl.commands.type_argument import TypeCommand, type_argument
-from kumactl.lookup_client import told_when_missing
+from kumactl.lookup_client import told_when_mesh_missing, told_when_missing
 from kumactl.output import output_option, show
 from kumactl.resource_paths import collection_path, find_type, item_path, known_types
 from kumactl.resource_tables import resource_table
@@ -36,7 +37,8 @@ def command(
         return
     window = (("size", size), ("offset", offset))
     query = [(key, str(value)) for key, value in window if value is not None]
-    page = session.client.get_page(collection_path(found, session.mesh if found.mesh_scoped else ""), query)
+    with told_when_mesh_missing(session.client, session.mesh) if found.mesh_scoped else nullcontext():
+        page = session.client.get_page(collection_path(found, session.mesh), query)
     show(page, output, lambda: resource_table(found, page["items"], next_offset(page), datetime.now(UTC)))
 
 

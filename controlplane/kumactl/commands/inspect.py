@@ -10,6 +10,7 @@ import click
 
 from kumactl.commands import inspect_policy, inspect_proxy
 from kumactl.inspection import dataplanes_table, zone_proxies_table, zones_table
+from kumactl.lookup_client import told_when_mesh_missing
 from kumactl.mesh_inspection import meshes_table, services_table
 from kumactl.output import output_option, show
 from kumactl.session import Group, Session, with_session
@@ -35,7 +36,8 @@ def dataplanes(session: Session, tags: tuple[str, ...], gateway: bool, ingress: 
     query = [("tag", tag) for tag in _tags(tags)]
     query += [(name, "true") for name, given in (("gateway", gateway), ("ingress", ingress)) if given]
     path = path_of("meshes", session.mesh, "dataplanes", "_overview")
-    _show_all(session, path, query, output, lambda items: dataplanes_table(items, datetime.now(UTC)))
+    with told_when_mesh_missing(session.client, session.mesh):
+        _show_all(session, path, query, output, lambda items: dataplanes_table(items, datetime.now(UTC)))
 
 
 @command.command(short_help="Show services and how many of their proxies are online")
@@ -43,7 +45,9 @@ def dataplanes(session: Session, tags: tuple[str, ...], gateway: bool, ingress: 
 @with_session
 def services(session: Session, output: str) -> None:
     """Show the services of the mesh and how many of their data plane proxies are online."""
-    _show_all(session, path_of("meshes", session.mesh, "service-insights"), (), output, services_table)
+    path = path_of("meshes", session.mesh, "service-insights")
+    with told_when_mesh_missing(session.client, session.mesh):
+        _show_all(session, path, (), output, services_table)
 
 
 @command.command()

@@ -59,11 +59,6 @@ class DeltaSession:
             return not present
         return subscription.settled and all(subscription.wants(name) for name in present)
 
-    def accepted(self, type_url: str, name: str) -> str | None:
-        """Version of a resource that the client has accepted and holds; None while its verdict is open."""
-        subscription = self._subscriptions.get(type_url)
-        return subscription.accepted(name) if subscription is not None else None
-
     def wake_at(self) -> float | None:
         """When `poll` can give something although nothing happens; as of the last poll."""
         return self._wake_at

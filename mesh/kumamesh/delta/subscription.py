@@ -91,12 +91,6 @@ class Subscription:
         # Names that were asked for and given up again are still to be answered.
         return max(len(self._names), len(self._forced)) + len(self._known)
 
-    def accepted(self, name: str) -> str | None:
-        """Version that the client holds for certain, None while it is in flight or was refused."""
-        if self.flight is not None and name in self.flight.versions:
-            return None
-        return self._known.get(name) or None
-
     def wants(self, name: str) -> bool:
         return self._wildcard or name in self._names
 

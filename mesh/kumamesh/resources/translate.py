@@ -75,8 +75,7 @@ def _without_echoes(violations: Iterable[Violation], types: Sequence[Violation])
     return [
         violation
         for violation in violations
-        if violation.field not in parents
-        and fields.isdisjoint(_and_ancestors(violation.field))
+        if violation.field not in parents and fields.isdisjoint(_and_ancestors(violation.field))
     ]
 
 

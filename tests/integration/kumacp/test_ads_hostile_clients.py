@@ -8,24 +8,65 @@ import grpc
 import pytest
 
 from ads_client import node_metadata
-from dp_plane import MTLS, dataplane, first_store, running
-from kumacp.dpserver import identity_driver, server, stream_driver
+from dp_plane import MTLS, Plane, dataplane, eventually, first_store, running
+from kumacp.dpserver import identity_driver, lobby_driver, stream_driver
 from kumacp.dpserver.identity_driver import IdentityDriver
 from kumamesh.xds import CLUSTER, ENDPOINT, SECRET
 
 
 async def test_a_stream_without_a_request_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_FIRST_REQUEST_S", 0.05)
+    monkeypatch.setattr(lobby_driver, "FIRST_REQUEST_S", 0.05)
     async with (
         running(await first_store(), tmp_path) as plane,
         plane.client(node_id="default.web-1") as client,
     ):
         client.start_reading()
         code, text = await client.ended()
-        assert (code, text) == (grpc.StatusCode.DEADLINE_EXCEEDED, "no request came within 0 s")
+        assert (code, text) == (grpc.StatusCode.DEADLINE_EXCEEDED, "no request came in time")
         # The server is as good as before.
         async with await plane.connect(dataplane()):
             assert await plane.dataplane()
+
+
+async def test_silent_streams_make_room_for_others_when_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lobby_driver, "MAX_SILENT", 2)
+    monkeypatch.setattr(lobby_driver, "SILENCE_S", 0.0)
+    monkeypatch.setattr(lobby_driver, "FIRST_REQUEST_S", 1_000.0)
+    async with running(await first_store(), tmp_path) as plane:
+        silent = []
+        for number in range(2):
+            client = plane.client(node_id=f"default.silent-{number}")
+            client.start_reading()
+            silent.append(client)
+            await eventually(lambda number=number: _waiting(plane, number + 1))
+        async with await plane.connect(dataplane()):
+            code, text = await silent[0].ended()
+            assert (code, text) == (grpc.StatusCode.DEADLINE_EXCEEDED, "no request came in time")
+            assert not silent[1].call.done()
+        for client in silent:
+            await client.kill()
+
+
+async def test_more_silent_streams_than_there_is_room_for_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lobby_driver, "MAX_SILENT", 1)
+    monkeypatch.setattr(lobby_driver, "SILENCE_S", 1_000.0)
+    async with (
+        running(await first_store(), tmp_path) as plane,
+        plane.client(node_id="default.silent-1"),
+    ):
+        await eventually(lambda: _waiting(plane, 1))
+        async with plane.client(node_id="default.silent-2") as second:
+            code, text = await second.ended()
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert text == "too many streams wait for their first request; try again"
+
+
+async def _waiting(plane: Plane, count: int) -> bool:
+    return len(plane.server._lobby._waiting) == count
 
 
 async def test_a_request_larger_than_any_honest_one_is_not_read(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from multidict import CIMultiDict
 
 from kumacp.identity.signing_keys import TokenKind
 from kumamesh.resource import Resource, ResourceKey
@@ -79,6 +80,34 @@ async def test_a_page_of_another_site_is_not_the_admin(api):
         {"Host": "evil.example"},
     ):
         assert (await call(api, "GET", "/global-secrets", headers=headers))[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("Origin", ("http://evil.example", "{own}")),
+        ("Origin", ("{own}", "http://evil.example")),
+        ("Sec-Fetch-Site", ("cross-site", "none")),
+        ("Sec-Fetch-Site", ("none", "cross-site")),
+    ],
+)
+async def test_of_a_header_that_came_twice_both_values_count(api, name, values):
+    headers = [(name, value.format(own=api.http_url)) for value in values]
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{api.http_url}/global-secrets", headers=CIMultiDict(headers)) as answer:
+            assert answer.status == 403
+        async with session.get(f"{api.http_url}/global-secrets", headers={"Origin": api.http_url}) as answer:
+            assert answer.status == 200
+
+
+async def test_two_tokens_are_none(api):
+    token = await user_token(api, "ann")
+    headers = CIMultiDict([("Authorization", "Bearer x"), ("Authorization", f"Bearer {token}")])
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{api.http_url}/who-am-i", headers=headers) as answer,
+    ):
+        assert answer.status == 401
 
 
 async def test_localhost_is_the_admin_only_if_it_is_allowed(tmp_path):

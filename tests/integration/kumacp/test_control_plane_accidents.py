@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from lab import Lab, lab
+from lab import ControlPlane, Lab, Program, lab
 
 
 @pytest.fixture
@@ -32,6 +33,27 @@ def test_it_ends_with_its_front(started: Lab) -> None:
     front.kill()
     assert plane.program.process.wait(30) == 1
     assert _tidy(plane.program.log).startswith("Error: the process in front of port")
+
+
+def test_it_raises_its_limit_of_open_files_and_says_when_that_is_low(started: Lab) -> None:
+    plane = ControlPlane(started.folder)
+    command = [
+        "sh",
+        "-c",
+        'ulimit -Sn 300; ulimit -Hn 1500; exec "$@"',
+        "sh",
+        sys.executable,
+        "-m",
+        "kumacp",
+        "run",
+    ]
+    plane.program = Program("kuma-cp", command, started.folder, plane.environ)
+    started.adopt(plane.program)
+    plane.program.wait_until(lambda: "kuma-cp is ready" in plane.program.log, "ready")
+    assert "only 1500 files may be open at once, which is enough for about 500 proxies" in plane.program.log
+    main = psutil.Process(plane.program.process.pid)
+    for process in (main, *main.children()):
+        assert process.rlimit(psutil.RLIMIT_NOFILE) == (1_500, 1_500)
 
 
 def test_its_front_ends_with_it(started: Lab) -> None:

@@ -1,4 +1,4 @@
-"""`kill -9` of kuma-cp while clients write over REST: what was acknowledged is there afterwards, all of it and whole."""
+"""`kill -9` of kuma-cp under REST writes: what was acknowledged is there afterwards, all of it and whole."""
 
 from __future__ import annotations
 

@@ -86,7 +86,9 @@ def test_all_that_connect_at_once_are_served(started: Lab) -> None:
             crowd.begin()
         with Prober(f"{plane.api}/meshes") as others:
             figures = [crowd.figures() for crowd in crowds]
-        print(f"\n{STREAMS} streams and {BOOTSTRAPS} bootstraps at once: {figures}; {memory(plane)}; {others}")
+        print(
+            f"\n{STREAMS} streams and {BOOTSTRAPS} bootstraps at once: {figures}; {memory(plane)}; {others}"
+        )
         assert not others.failures
         assert [each["failures"] for each in figures] == [{}] * PROCESSES
         assert sum(each["served"] for each in figures) == STREAMS

@@ -1,9 +1,10 @@
-"""Clients that hold connections open and send little or nothing: bounded, ended, and nobody else waits for them."""
+"""Clients that hold connections open and send next to nothing: bounded, ended, and in nobody's way."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,11 +16,13 @@ import pytest
 from aiohttp import web
 
 import slow_clients
-from kumacp import http_server
+from client_hello import client_hello
+from kumacp import http_server, tls_site_server
 from kumacp.http_server import HttpServer
 from lab import ControlPlane, Lab, eventually, lab
 from long_form import LONG, scale
 from pressure import Prober, memory, processes
+from running_api import running_api
 
 IDLE = scale(1_500, 10_000)
 SLOW = scale(40, 200)
@@ -46,7 +49,14 @@ class _Clients:
     """A process of slow clients; `open` tells that all of them are connected."""
 
     def __init__(self, plane: ControlPlane, way: str, port: int, count: int) -> None:
-        argv = [sys.executable, slow_clients.__file__, way, str(port), str(plane.work_dir / "kuma-cp.crt"), str(count)]
+        argv = [
+            sys.executable,
+            slow_clients.__file__,
+            way,
+            str(port),
+            str(plane.work_dir / "kuma-cp.crt"),
+            str(count),
+        ]
         argv.append(str(LIMIT_S))
         self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         self.opened = self._report()
@@ -92,7 +102,12 @@ _SOON = [
     ("diagnostics", "nothing"),
     ("diagnostics", "headers-trickle"),
 ]
-_LATER = [("dp", "h2-silence"), ("http", "body-trickle"), ("https", "tls-body-trickle"), ("http", "keep-alive")]
+_LATER = [
+    ("dp", "h2-silence"),
+    ("http", "body-trickle"),
+    ("https", "tls-body-trickle"),
+    ("http", "keep-alive"),
+]
 
 
 def test_slow_clients_are_ended_and_hold_nobody_up(started: Lab) -> None:
@@ -117,7 +132,9 @@ def test_slow_clients_are_ended_and_hold_nobody_up(started: Lab) -> None:
 
 
 def _settled(plane: ControlPlane, before: list[int]) -> bool:
-    return all(process.num_fds() <= count + 10 for process, count in zip(processes(plane), before, strict=True))
+    return all(
+        process.num_fds() <= count + 10 for process, count in zip(processes(plane), before, strict=True)
+    )
 
 
 @pytest.mark.parametrize(("server", "way"), [("dp", "nothing"), ("http", "nothing"), ("dp", "h2-silence")])
@@ -168,3 +185,43 @@ async def test_silent_connections_make_room_when_there_is_none(monkeypatch: pyte
     for _, writer in streams:
         writer.close()
     await runner.cleanup()
+
+
+async def test_a_tls_client_that_says_nothing_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_site_server, "HANDSHAKE_TIMEOUT_S", 0.05)
+    async with running_api(tmp_path) as api, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.server.https_port)
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_handshakes_are_bounded_and_others_wait_for_their_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_site_server, "MAX_HANDSHAKES", 1)
+    async with running_api(tmp_path) as api, asyncio.timeout(10):
+        port = api.server.https_port
+        context = ssl.create_default_context(cafile=str(api.certificate))
+        _, silent = await asyncio.open_connection("127.0.0.1", port)
+        asking = asyncio.create_task(asyncio.open_connection("localhost", port, ssl=context))
+        before, _ = await asyncio.wait((asking,), timeout=0.2)
+        assert not before
+        silent.close()
+        reader, writer = await asking
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+async def test_a_server_name_of_no_ascii_leaves_no_trace(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hello = client_hello(server_name="localhost").replace(b"localhost", b"loc\xe9lhost")
+    async with running_api(tmp_path) as api, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.server.https_port)
+        writer.write(hello)
+        await reader.read(1)
+        writer.close()
+    assert "Traceback" not in capfd.readouterr().err

@@ -1,7 +1,8 @@
-"""What lies on the disk is for its owner alone, whatever the umask; and no path of a request leads to a file."""
+"""What lies on the disk is for its owner alone, whatever the umask; no path of a request leads to a file."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import ssl
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from lab import ControlPlane, Lab, dataplane, free_port, http, lab
@@ -93,6 +95,32 @@ def test_files_and_sockets_of_the_agent_are_for_its_owner(started: Lab) -> None:
             assert token not in path.read_text(errors="replace"), path
 
 
+def test_no_secret_is_in_the_log_or_in_a_core_file(started: Lab) -> None:
+    plane = started.control_plane(KUMA_LOG_LEVEL="debug")
+    main = psutil.Process(plane.program.process.pid)
+    for process in (main, *main.children()):
+        assert process.rlimit(psutil.RLIMIT_CORE)[0] == 0
+    token, secret = plane.token("web-1"), "bm90LXRvLWJlLXNob3du"
+    key = plane.get("/meshes/default/secrets/dataplane-token-signing-key-default-1")["data"]
+    bearer = {"authorization": f"Bearer {token}"}
+    document = {"type": "Secret", "mesh": "default", "name": "a", "data": secret}
+    assert http("PUT", f"{plane.api}/meshes/default/secrets/a", document)[0] == 201
+    assert http("PUT", f"{plane.api}/meshes/default/secrets/a", {**document, "data": f"!{secret}"})[0] == 400
+    assert http("PUT", f"{plane.api}/meshes/default/secrets/b", document)[0] == 400
+    assert http("GET", f"{plane.api}/meshes", headers=bearer)[0] == 401
+    assert http("PUT", f"{plane.api}/meshes/default/secrets/a", document, bearer)[0] == 401
+    head = "POST /bootstrap HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    for body in (
+        json.dumps({"name": "web-2", "dataplaneToken": token, "dataplaneResource": "{}"}),
+        json.dumps({"name": "web-2", "mesh": "nowhere", "dataplaneToken": token}),
+        json.dumps({"dataplaneToken": token})[:-1],
+    ):
+        _raw(plane, "dp", f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    plane.stop()
+    shown = plane.program.log
+    assert not [each for each in (token, token.rpartition(".")[2], secret, key, key[:60]) if each in shown]
+
+
 _ESCAPES = (
     "/../../../../etc/passwd",
     "/..%2f..%2f..%2f..%2fetc%2fpasswd",
@@ -116,7 +144,8 @@ def test_no_path_leads_to_a_file_or_around_the_rules(started: Lab, server: str) 
     plane = started.control_plane()
     for target in _ESCAPES:
         # From elsewhere, so that secrets are out of reach whatever the path turns into.
-        head = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 10.0.0.9\r\nConnection: close\r\n\r\n"
+        headers = ("Host: localhost", "X-Forwarded-For: 10.0.0.9", "Connection: close")
+        head = "\r\n".join((f"GET {target} HTTP/1.1", *headers, "", ""))
         answer = _raw(plane, server, head.encode())
         status = int(answer.split(b" ", 2)[1])
         assert status in (400, 403, 404), f"{target}: {answer[:200]!r}"

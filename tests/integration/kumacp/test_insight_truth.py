@@ -44,31 +44,35 @@ async def _next(client: AdsClient) -> DeltaDiscoveryResponse:
 async def test_a_backend_is_reported_when_the_proxy_has_accepted_its_certificate_and_the_ca(
     tmp_path: Path,
 ) -> None:
-    async with running(await first_store(mtls=True), tmp_path) as plane:
-        async with plane.client(dataplane(), await plane.token("web-1"), auto_ack=False) as client:
-            await client.ask(SECRET, IDENTITY)
-            response = await _next(client)
-            assert [resource.name for resource in response.resources] == [IDENTITY]
-            await client.answer(response)
-            await client.ask(SECRET, CA)
-            response = await _next(client)
-            await _counted(plane, 1)
-            assert await _backend_reported(plane) == ""
-            await client.answer(response)
-            await eventually(lambda: _backend_reported(plane))
+    async with (
+        running(await first_store(mtls=True), tmp_path) as plane,
+        plane.client(dataplane(), await plane.token("web-1"), auto_ack=False) as client,
+    ):
+        await client.ask(SECRET, IDENTITY)
+        response = await _next(client)
+        assert [resource.name for resource in response.resources] == [IDENTITY]
+        await client.answer(response)
+        await client.ask(SECRET, CA)
+        response = await _next(client)
+        await _counted(plane, 1)
+        assert await _backend_reported(plane) == ""
+        await client.answer(response)
+        await eventually(lambda: _backend_reported(plane))
 
 
 async def test_a_certificate_that_the_proxy_refused_is_not_reported(tmp_path: Path) -> None:
-    async with running(await first_store(mtls=True), tmp_path) as plane:
-        async with plane.client(dataplane(), await plane.token("web-1"), auto_ack=False) as client:
-            await client.ask(SECRET, CA)
-            await client.answer(await _next(client))
-            await client.ask(SECRET, IDENTITY)
-            await client.answer(await _next(client), error="the certificate is expired")
-            await client.ask(LISTENER)
-            await client.answer(await _next(client))
-            await _counted(plane, 2)
-            assert await _backend_reported(plane) == ""
+    async with (
+        running(await first_store(mtls=True), tmp_path) as plane,
+        plane.client(dataplane(), await plane.token("web-1"), auto_ack=False) as client,
+    ):
+        await client.ask(SECRET, CA)
+        await client.answer(await _next(client))
+        await client.ask(SECRET, IDENTITY)
+        await client.answer(await _next(client), error="the certificate is expired")
+        await client.ask(LISTENER)
+        await client.answer(await _next(client))
+        await _counted(plane, 2)
+        assert await _backend_reported(plane) == ""
 
 
 async def test_mtls_leaves_the_insights_when_it_is_switched_off_and_comes_back(
@@ -101,12 +105,33 @@ async def test_mtls_leaves_the_insights_when_it_is_switched_off_and_comes_back(
         ]
 
 
+async def test_a_certificate_that_is_taken_back_before_it_was_accepted_is_not_reported(
+    tmp_path: Path,
+) -> None:
+    async with (
+        running(await first_store(mtls=True), tmp_path) as plane,
+        plane.client(dataplane(), await plane.token("web-1"), auto_ack=False) as client,
+    ):
+        await client.ask_secrets()
+        response = await _next(client)
+        assert len(response.resources) == 2
+        await plane.put(MESH)
+        await client.answer(response)
+        response = await _next(client)
+        assert set(response.removed_resources) == {IDENTITY, CA}
+        await client.answer(response)
+        await _counted(plane, 2)
+        assert await _backend_reported(plane) == ""
+
+
 async def test_a_proxy_that_comes_back_after_mtls_was_switched_off_reports_none(tmp_path: Path) -> None:
     store = await first_store(mtls=True)
-    async with running(store, tmp_path, deregistration_delay=60.0) as plane:
-        async with await plane.connect(dataplane()) as client:
-            await client.ask_secrets()
-            await eventually(lambda: _backend_reported(plane))
+    async with (
+        running(store, tmp_path, deregistration_delay=60.0) as plane,
+        await plane.connect(dataplane()) as client,
+    ):
+        await client.ask_secrets()
+        await eventually(lambda: _backend_reported(plane))
     mesh = await store.get(ResourceKey("Mesh", "", "default"))
     await store.update(replace(mesh, spec=mesh.spec.model_copy(update={"mtls": None})))
     async with running(store, tmp_path) as plane, await plane.connect(dataplane()):

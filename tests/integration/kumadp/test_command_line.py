@@ -9,7 +9,8 @@ _WITHOUT_EXTRA = """
 import sys
 for name in ("aiohttp", "pydantic", "cryptography", "jwt", "sqlalchemy"):
     sys.modules[name] = None
-import kumadp.cli, kumadp.commands.root, kumadp.commands.run, kumadp.commands.version, kumadp.agent, kumadp.proxy_driver
+import kumadp.cli, kumadp.commands.root, kumadp.commands.run, kumadp.commands.version
+import kumadp.agent, kumadp.proxy_driver
 import kumadp.relay.observe
 """
 _BEFORE_ENVOY = """

@@ -92,3 +92,23 @@ async def test_of_equal_reports_one_in_so_many_passes(plane: FakeControlPlane, b
     await plane.until(lambda: plane.streams and plane.streams[0].end)
     assert plane.streams[0].requests == [b"node", b"well", b"well", b"sick"]
     call.cancel()
+
+
+async def test_a_report_passes_that_answers_what_is_asked(plane: FakeControlPlane, bench: Bench) -> None:
+    async def ask_again(stream: Stream) -> None:
+        while await stream.read() != b"well":
+            pass
+        await stream.write(specifier(9901))
+        while await stream.read() != b"sick":
+            pass
+
+    plane.script = ask_again
+    call = bench.open(HDS)
+    for report in (b"node", b"well", b"well"):
+        await call.write(report)
+    assert await call.read() == specifier(9901)
+    for report in (b"well", b"well", b"sick"):
+        await call.write(report)
+    await plane.until(lambda: plane.streams and plane.streams[0].end)
+    assert plane.streams[0].requests == [b"node", b"well", b"well", b"sick"]
+    call.cancel()

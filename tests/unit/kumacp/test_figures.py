@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -20,7 +21,7 @@ def test_observations_fall_into_the_bucket_of_their_upper_bound() -> None:
 
 def test_latencies_from_a_millisecond_to_half_a_minute_can_be_told_apart() -> None:
     assert (LATENCY_BOUNDS_S[0], LATENCY_BOUNDS_S[-1]) == (0.001, 30.0)
-    steps = [later / earlier for earlier, later in zip(LATENCY_BOUNDS_S, LATENCY_BOUNDS_S[1:], strict=False)]
+    steps = [later / earlier for earlier, later in pairwise(LATENCY_BOUNDS_S)]
     assert max(steps) <= 2.5 + 1e-9
 
 

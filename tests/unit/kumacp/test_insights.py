@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,6 +35,7 @@ from kumamesh.resources.insight import (
     KumaDpVersion,
     Version,
 )
+from kumamesh.resources.registry import TYPES
 from kumamesh.resources.rest import spec_to_json
 from kumamesh.resources.zone import Zone
 
@@ -203,7 +203,7 @@ def test_insights_of_other_meshes_do_not_count() -> None:
 
 
 def external(name: str, **tags: str) -> Resource:
-    spec = SimpleNamespace(tags={f"kuma.io/{tag}": value for tag, value in tags.items()})
+    spec = TYPES["ExternalService"].spec(tags={f"kuma.io/{tag}": value for tag, value in tags.items()})
     return Resource(ResourceKey("ExternalService", "default", name), spec)
 
 

@@ -1,4 +1,4 @@
-"""What a client makes a session remember is counted, so that the server can end the stream of one that overdoes it."""
+"""What a client makes a session remember is counted: the server ends the stream of one that overdoes it."""
 
 from __future__ import annotations
 

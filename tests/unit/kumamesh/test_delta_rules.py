@@ -402,22 +402,3 @@ def test_a_type_is_not_settled_while_the_client_has_yet_to_ask_for_a_part_of_it(
     assert not server.session.settled(SECRET)
     server.ack(second)
     assert server.session.settled(SECRET)
-
-
-def test_what_is_accepted_is_neither_in_flight_nor_refused() -> None:
-    server = Server()
-    assert server.session.accepted(SECRET, "identity") is None
-    server.put(SECRET, identity="1", ca="1")
-    first = only(server.ask(SECRET, "identity"))
-    assert server.session.accepted(SECRET, "identity") is None
-    server.ack(first)
-    assert server.session.accepted(SECRET, "identity") == "1"
-    server.put(SECRET, identity="2")
-    second = only(server.poll())
-    assert server.session.accepted(SECRET, "identity") is None
-    server.nack(second)
-    assert server.session.accepted(SECRET, "identity") is None
-    server.put(SECRET, identity="3")
-    server.ack(only(server.poll(after=BACKOFF)))
-    assert server.session.accepted(SECRET, "identity") == "3"
-    assert server.session.accepted(SECRET, "ca") is None

@@ -113,6 +113,8 @@ def test_levels_change_while_the_program_runs_and_go_back() -> None:
     assert "aiohttp" not in heard()
     levels.set_component("aiohttp", "debug")
     assert "aiohttp" in heard()
+    levels.set("info")
+    assert "aiohttp" in heard()
     levels.set_component("one", "off")
     assert "one.part" not in heard()
     assert levels.reset() == {"kumamesh_test.one": "off", "aiohttp": "debug"}

@@ -166,3 +166,11 @@ def test_the_nearest_path_is_suggested(path, hint):
 def test_no_path_breaks_the_table(parts):
     match(parts)
     near(parts)
+
+
+@pytest.mark.parametrize(
+    "parts", [("", "meshes"), ("meshes", "", "dataplanes"), ("meshes", "m", "dataplanes", "")]
+)
+def test_nothing_is_near_a_path_with_an_empty_part(parts):
+    assert match(parts) is None
+    assert near(parts) == ""

@@ -140,3 +140,10 @@ def test_what_was_understood_is_kept_beside_what_was_not() -> None:
     assert parsed.spec is not None
     assert parsed.spec.networking.inbound == (Inbound(name="n"),)
     assert [violation.field for violation in parsed.violations] == ["networking.inbound[0].port"]
+
+
+def test_nobody_reads_half_a_million_violations() -> None:
+    found = violations(dataplane(inbound=[{"port": "x", "tags": {"kuma.io/service": "web"}}] * 1_000))
+    assert len(found) == 201
+    assert found[199] == ("networking.inbound[199].port", "must be a whole number")
+    assert found[200] == ("", "and 800 more")
