@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +22,9 @@ from kumamesh.version import PRODUCT
 
 JSON_TYPE = "application/json"
 PAGE_SIZE = 1000
+MAX_PAGES = 1000
+"""Of one list: a million items. Without a bound, small pages would go on for hours."""
+_TOKEN = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 class Client:
@@ -70,6 +74,8 @@ class Client:
             offset = next_offset(page)
             if not offset or not page["items"]:
                 return items
+            if len(offsets) == MAX_PAGES:
+                raise self._wrong(f"the list {path} has more than {MAX_PAGES} pages")
             if offset in offsets:
                 raise self._wrong(f"the list {path} does not go on: it names the page {plain(offset)} again")
             offsets.add(offset)
@@ -93,12 +99,12 @@ class Client:
     def delete(self, path: str) -> None:
         self._request("DELETE", path)
 
-    def post_for_text(self, path: str, document: Mapping[str, Any]) -> str:
-        """The text that a POST answers with."""
-        try:
-            return self._request("POST", path, document=document).body.decode("ascii")
-        except UnicodeDecodeError:
-            raise self._not_an_api() from None
+    def post_for_token(self, path: str, document: Mapping[str, Any]) -> str:
+        """The token that a POST answers with: what is none must not end up in the file of a proxy."""
+        body = self._request("POST", path, document=document).body
+        if _TOKEN.fullmatch(body) is None:
+            raise self._not_an_api()
+        return body.decode("ascii")
 
     def index(self) -> dict[str, Any]:
         """What the control plane says of itself; raises UserError when it is something else."""

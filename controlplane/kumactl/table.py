@@ -27,7 +27,7 @@ class Table:
         enough, each row becomes a block with a line for each cell."""
         rows = [[plain(cell) for cell in row] for row in self.rows]
         lines = _fitting([list(self.headers), *rows], columns)
-        return "\n".join([*lines, "", self.footer] if self.footer else lines)
+        return "\n".join([*lines, "", plain(self.footer)] if self.footer else lines)
 
 
 def _fitting(rows: list[list[str]], columns: int) -> list[str]:

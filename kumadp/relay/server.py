@@ -18,7 +18,7 @@ import grpc.aio
 from kumadp.relay.ending import Ending, Holds, LineLimit
 from kumadp.relay.memory_process import MemoryTrimmer
 from kumadp.relay.stream_relay import StreamRelay
-from kumadp.relay.upstream_client import MESSAGE_LIMITS, UpstreamStream, target_of
+from kumadp.relay.upstream_client import MESSAGE_LIMITS, Connections, target_of
 from kumadp.relay.watch_relay import HDS, Watch
 from kumadp.work_dir_disk import remove_stale_socket
 from kumadp_bootstrap.rewrite import Upstream
@@ -59,7 +59,7 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         system_ca_path: str = "",
     ) -> None:
         self.upstream = upstream
-        self._system_ca_path = system_ca_path
+        self._connections = Connections(system_ca_path)
         self._token = token
         self._leaving = asyncio.Event()
         self._streams: set[StreamRelay] = set()
@@ -133,7 +133,7 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     async def _relay(self, method: str, context: Any) -> Ending:
         tap = self._watch.tap(method)
         try:
-            upstream = UpstreamStream(self.upstream, method, self._token(), self._system_ca_path)
+            upstream = self._connections.open(self.upstream, method, self._token())
         except OSError as error:
             return Ending("UNAVAILABLE", f"the CA file cannot be read: {error}")
         stream = StreamRelay(

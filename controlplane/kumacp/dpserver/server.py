@@ -55,7 +55,7 @@ _KEEPALIVE_MS = 30_000
 """Twice Kuma's: the pings of 1,000 idle proxies took 3 % of a core, through the front and back."""
 _PING_TIMEOUT_MS = 15_000
 _CLIENTS_PING_MS = 10_000
-"""Of Envoys that read their token from a file, by the bootstrap; Kuma allows 15 s, and cuts those off."""
+"""How often the most eager ones ping: Envoys that read their token from a file, as the bootstrap tells."""
 _MANY = 1_000_000
 _MAX_REQUEST_BYTES = 32 * 2**20
 """Clients send before they are known; the largest honest request carries a resource of 10 MiB."""

@@ -163,7 +163,7 @@ def _generate(
         _print(_sign(claims, SigningKey(kid, _read(signing_key_path)), valid_for, signing_key_path))
     else:
         document = {**request, "validFor": format_duration(valid_for)}
-        _print(session.client.post_for_text(path_of("tokens", kind), document))
+        _print(session.client.post_for_token(path_of("tokens", kind), document))
 
 
 def _sign(claims: Claims, key: SigningKey, valid_for_s: float, path: Path) -> str:

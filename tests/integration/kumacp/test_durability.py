@@ -58,7 +58,9 @@ async def test_kill_9_under_writes_loses_no_acknowledged_write(started: Lab) -> 
             writer.settle(_present(plane, writer.kind.path))
         meshes.settle()
         assert proxy in _present(plane, "dataplanes"), "a proxy that was connected has lost its resource"
-    assert sum(writer.acknowledged for writer in writers) > 20 * ROUNDS
+    acknowledged = sum(writer.acknowledged for writer in writers)
+    print(f"\n{ROUNDS} rounds, {acknowledged} acknowledged writes, {meshes.made} meshes made")
+    assert acknowledged > 20 * ROUNDS
     assert "Traceback" not in plane.program.log
 
 
@@ -67,16 +69,16 @@ class _MeshMaker:
 
     def __init__(self, plane: ControlPlane) -> None:
         self._plane = plane
-        self._made = 0
+        self.made = 0
         self._wanted: dict[str, set[bool]] = {}
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            name = f"made-{self._made}"
-            self._made += 1
+            name = f"made-{self.made}"
+            self.made += 1
             if not self._do("PUT", name, mesh(name)):
                 return
-            if self._made % 3 == 0 and not self._do("DELETE", name, None):
+            if self.made % 3 == 0 and not self._do("DELETE", name, None):
                 return
 
     def _do(self, method: str, name: str, body: Any) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kumactl import transport_client
+from kumactl import client, transport_client
 from rest_stub import Raw, configure, raw_server, rest_stub
 from running_api import Kumactl, Outcome
 
@@ -81,9 +81,10 @@ async def test_wrong_fields_are_as_good_as_absent(tmp_path: Path) -> None:
 
 async def test_names_do_not_steer_the_terminal(tmp_path: Path) -> None:
     item = {"name": "a\x1b]0;b\x07\r\n* c\u202e"}
-    ran = await answer(tmp_path, body(json.dumps({"items": [item]}).encode()))
+    page = {"items": [item], "next": "/meshes?offset=%1B%5D0;b%07%0Ac"}
+    ran = await answer(tmp_path, body(json.dumps(page).encode()))
     assert ran.code == 0
-    assert ran.out.count("\n") == 2
+    assert ran.out.count("\n") == 4
     assert not {"\x1b", "\x07", "\r", "\u202e"} & set(ran.out)
 
 
@@ -143,6 +144,33 @@ async def test_lists_without_an_end(tmp_path: Path) -> None:
     assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
     assert "the list /mesh-insights does not go on: it names the page 1 again" in ran.err
     assert stub.asked == ["GET /mesh-insights?size=1000", "GET /mesh-insights?size=1000&offset=1"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>", b"a.b", b"a.b.c\n", b"a.b.c\x1b[31m", b"a..c", b"\xff.b.c"]
+)
+async def test_what_is_no_token_is_not_printed(tmp_path: Path, content: bytes) -> None:
+    ran = await answer(tmp_path, body(content), "generate", "dataplane-token", "--valid-for", "1h")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert "is not the REST API of a Kuma control plane" in ran.err
+
+
+async def test_lists_of_many_small_pages_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "MAX_PAGES", 5)
+    asked = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            asked += 1
+            page = json.dumps({"items": [{"name": "a"}], "next": f"?offset={asked}"}).encode()
+            writer.write(HEAD + f"Content-Length: {len(page)}\r\n\r\n".encode() + page)
+
+    ran = await answer(tmp_path, talk, "inspect", "meshes")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert "the list /mesh-insights has more than 5 pages" in ran.err
+    assert asked == 5
 
 
 async def test_lists_that_always_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

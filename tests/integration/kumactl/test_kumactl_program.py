@@ -113,7 +113,7 @@ async def test_an_interrupt_during_a_request_is_quiet(tmp_path: Path) -> None:
 
 
 async def test_closed_stdin_and_stdout(tmp_path: Path) -> None:
-    async with rest_stub({"/meshes": {"items": []}, "/tokens/user": "token"}) as stub:
+    async with rest_stub({"/meshes": {"items": []}, "/tokens/user": "a.b.c"}) as stub:
         configure(tmp_path, stub.url)
         for command, code, message in (
             ("apply <&-", 1, "Error: cannot read stdin: it is closed; name a file with -f\n"),
