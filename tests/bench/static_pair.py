@@ -19,8 +19,13 @@ ROUTER = {
 }
 
 
+def _tags(service: str) -> dict[str, str]:
+    """What a sidecar of the service has: in its certificate, and as a client in x-kuma-tags."""
+    return {"kuma.io/protocol": "http", "kuma.io/service": service, "kuma.io/zone": "default"}
+
+
 def write_identities(folder: Path) -> None:
-    """ca.pem, and NAME.pem and NAME.key for web and backend with their SPIFFE ids."""
+    """ca.pem, and NAME.pem and NAME.key for web and backend, with the names of a sidecar's certificate."""
     now = datetime.datetime.now(datetime.UTC)
     ca_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "default")])
@@ -43,7 +48,8 @@ def write_identities(folder: Path) -> None:
     for service in ("web", "backend"):
         key = ec.generate_private_key(ec.SECP256R1())
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-        leaf = builder(x509.Name([]), key, f"spiffe://default/{service}").add_extension(usage, critical=False)
+        uris = (f"spiffe://default/{service}", *(f"kuma://{tag}/{at}" for tag, at in _tags(service).items()))
+        leaf = builder(x509.Name([]), key, *uris).add_extension(usage, critical=False)
         pem = leaf.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
         (folder / f"{service}.pem").write_bytes(pem)
         (folder / f"{service}.key").write_bytes(
@@ -67,10 +73,11 @@ def client_bootstrap(folder: Path, port: int, server_port: int) -> dict[str, Any
         "num_retries": 5,
         "per_try_timeout": "16s",
     }
+    tags = "".join(f"&{tag}={value}&" for tag, value in _tags("web").items())
     route = {
         "match": {"prefix": "/"},
         "route": {"cluster": "backend", "timeout": "15s", "retry_policy": retry},
-        "request_headers_to_add": [{"header": {"key": "x-kuma-tags", "value": "&kuma.io/service=web&"}}],
+        "request_headers_to_add": [{"header": {"key": "x-kuma-tags", "value": tags}}],
     }
     tls = {
         "common_tls_context": _tls(folder, "web", {"exact": "spiffe://default/backend"})

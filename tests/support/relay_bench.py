@@ -51,8 +51,10 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def relaying(plane: FakeControlPlane, folder: Path) -> AsyncIterator[Bench]:
-    upstream = Upstream("localhost", plane.xds_port, sni="localhost", ca_pem=plane.ca_pem)
+async def relaying(
+    plane: FakeControlPlane, folder: Path, upstream: Upstream | None = None
+) -> AsyncIterator[Bench]:
+    upstream = upstream or Upstream("localhost", plane.xds_port, sni="localhost", ca_pem=plane.ca_pem)
     tokens, listener = Tokens(), Listener()
     relay = Relay(upstream, tokens)
     path = folder / "relay.sock"

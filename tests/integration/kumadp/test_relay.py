@@ -221,6 +221,43 @@ async def test_several_streams_live_side_by_side(plane: FakeControlPlane, bench:
         call.cancel()
 
 
+async def test_streams_share_a_connection_while_it_holds(plane: FakeControlPlane, bench: Bench) -> None:
+    plane.script = echo
+    calls = [bench.open(method) for method in (DELTA, HDS)]
+    for call in calls:
+        await call.write(b"x")
+        assert await call.read() == b"x"
+    assert len({stream.context.peer() for stream in plane.streams}) == 1
+    # The one that stays keeps the connection; with the last one it is closed.
+    for call in calls:
+        call.cancel()
+        await plane.until(lambda: any(stream.end == "cancelled" for stream in plane.streams))
+    await plane.until(lambda: all(stream.end == "cancelled" for stream in plane.streams))
+    late = bench.open()
+    await late.write(b"x")
+    assert await late.read() == b"x"
+    late.cancel()
+
+
+async def test_a_stream_goes_by_the_ca_file_of_its_time(plane: FakeControlPlane, tmp_path: Path) -> None:
+    plane.script = echo
+    ca, other = tmp_path / "ca.pem", FakeControlPlane(tmp_path / "other")
+    ca.write_text(plane.ca_pem)
+    upstream = Upstream("localhost", plane.xds_port, sni="localhost", ca_path=str(ca))
+    async with relaying(plane, tmp_path, upstream) as bench:
+        first = bench.open()
+        await first.write(b"x")
+        assert await first.read() == b"x"
+        ca.write_text(other.ca_pem)
+        second = bench.open(HDS)
+        with pytest.raises(grpc.RpcError):
+            await second.read()
+        assert await second.code() is grpc.StatusCode.UNAVAILABLE
+        await first.write(b"y")
+        assert await first.read() == b"y"
+        first.cancel()
+
+
 async def test_other_services_are_not_relayed(plane: FakeControlPlane, bench: Bench) -> None:
     call = bench.open("/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets")
     with pytest.raises(grpc.RpcError):
