@@ -22,7 +22,8 @@ below is whom the named list of `access.static` allows; everything else is open 
 
 **Errors** have the content type `application/problem+json` and one shape: `title`, `detail` for people, and
 `invalid_parameters` with every wrong field. 401 (a token that does not hold), 400 (also for a query parameter
-that a path does not know) and 503 (the store is not there) are possible everywhere.
+that a path does not know) and 503 (the store is not there) are possible everywhere. What is not HTTP, such as
+a request line of more than 8 KB, is answered 400 in plain text.
 
 **Two writers.** GET of one resource answers an `ETag`, its version. PUT and DELETE with that in `If-Match`
 act on exactly this version, and are answered 409 when another writer was faster.
