@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from kumacp.dpserver.stats import DpServerStats, long_type
 from kumacp.exposition import Kind, Labels, MetricSpec, Summary, Value, exposition
-from kumacp.figures import Histograms, HttpTraffic
+from kumacp.figures import MAX_LABELS, OTHER, Histograms, HttpTraffic
 from kumacp.xds.hub import Counters
 from kumamesh.resource import ResourceKey
 from kumamesh.version import PRODUCT, VERSION
@@ -199,7 +200,12 @@ class Metrics:
 
 
 def _unusable(faults: Mapping[ResourceKey, str]) -> dict[tuple[str, ...], float]:
-    return {(key.mesh, key.name): 1.0 for key in faults}
+    unusable: dict[tuple[str, ...], float] = {
+        (key.mesh, key.name): 1.0 for key in islice(faults, MAX_LABELS)
+    }
+    if len(faults) > MAX_LABELS:
+        unusable[OTHER, OTHER] = float(len(faults) - MAX_LABELS)
+    return unusable
 
 
 def _verdicts(stats: DpServerStats) -> dict[tuple[str, ...], float]:

@@ -94,7 +94,7 @@ class HealthDiscovery:
         try:
             self._gate.watch(node.key, credential)
             # It may have changed before the stream was there to be told.
-            stream.update(await self._find(node.key) or dataplane)
+            stream.begin(await self._find(node.key) or dataplane)
             await stream.serve(context)
         finally:
             self._gate.forget(node.key)

@@ -43,11 +43,18 @@ class HealthStream:
         self._dataplane: Resource | None = None
         self._judged: tuple[bytes, Resource | None] = (b"", None)
         self._wanted: Checks | None = None
+        self._told = False
         self._read_all = False
         self._wake = asyncio.Event()
 
+    def begin(self, dataplane: Resource) -> None:
+        """The Dataplane as it was read. What `update` has said meanwhile is newer."""
+        if not self._told:
+            self.update(dataplane)
+
     def update(self, dataplane: Resource | None) -> None:
         """The Dataplane as it is stored now. While it is deleted, the proxy checks what it did before."""
+        self._told = True
         self._dataplane = dataplane
         if dataplane is not None:
             self._wanted = checks(dataplane.spec, self.at, self._settings)

@@ -11,7 +11,7 @@ from envoy.config.core.v3 import health_check_pb2
 from envoy.service.health.v3 import hds_pb2
 from google.protobuf.message import DecodeError
 
-from kumacp.dpserver.health import Checks, CheckTiming, Probe, Report, Target
+from kumacp.dpserver.health import Checks, CheckTiming, Probe, Report, Target, target
 from kumacp.dpserver.refusal import Refused, Status, other_node
 from kumacp.dpserver.wire import json_object
 from kumacp.xds.build.admin import ADMIN
@@ -57,8 +57,8 @@ def decode_report(data: bytes, node_id: str) -> Report | None:
     found: dict[Target, bool] = {}
     for item in chain(response.endpoints_health, *map(_of_cluster, response.cluster_endpoints_health)):
         at = item.endpoint.address.socket_address
-        target = Target(at.address, at.port_value)
-        found[target] = found.get(target, True) and item.health_status in _HEALTHY
+        checked = target(at.address, at.port_value)
+        found[checked] = found.get(checked, True) and item.health_status in _HEALTHY
     return found
 
 
@@ -89,8 +89,8 @@ def _workloads(name: str, probes: tuple[Probe, ...]) -> Any:
 def _cluster(name: str, health_check: Any, targets: tuple[Target, ...], source: str) -> Any:
     cluster = hds_pb2.ClusterHealthCheck(cluster_name=name, health_checks=[health_check])
     endpoints = cluster.locality_endpoints.add().endpoints
-    for target in targets:
-        endpoints.add(address=address(*target))
+    for each in targets:
+        endpoints.add(address=address(*each))
     if source:
         cluster.upstream_bind_config.source_address.address = source
         cluster.upstream_bind_config.source_address.port_value = 0

@@ -6,6 +6,7 @@ workload that it has not reached yet UNHEALTHY, so a probed inbound is not ready
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -28,10 +29,18 @@ _MOST = 2**32 - 1
 
 
 class Target(NamedTuple):
-    """What is checked; `address` is an IP address."""
+    """What is checked; `address` is an IP address in the form that `target` gives it."""
 
     address: str
     port: int
+
+
+def target(address: str, port: int) -> Target:
+    """Envoy reports on `fd00::1` when it was asked about `FD00:0::1`: both are written in one way here."""
+    try:
+        return Target(str(ipaddress.ip_address(address)), port)
+    except ValueError:
+        return Target(address, port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +130,10 @@ def checks(dataplane: Dataplane, at: Vantage, settings: HealthSettings) -> Check
     probes: dict[Target, Probe] = {}
     waiting = False
     for inbound in networking.inbound:
-        target = _target(networking, inbound)
-        if target is not None:
+        workload = _target(networking, inbound)
+        if workload is not None:
             waiting = waiting or not inbound.healthy
-            probes.setdefault(target, _probe(inbound, target, settings.defaults, redirected=redirected))
+            probes.setdefault(workload, _probe(inbound, workload, settings.defaults, redirected=redirected))
     interval = min(settings.interval, EAGER_S) if waiting else settings.interval
     return Checks(interval, at.admin, settings.defaults, tuple(probes.values()))
 
@@ -143,12 +152,12 @@ def decide(
     changes: list[StateChange] = []
 
     def judge(inbound: Inbound) -> Inbound:
-        target = _target(networking, inbound)
-        found = report.get(target) if target else True
+        workload = _target(networking, inbound)
+        found = report.get(workload) if workload else True
         ready = found if envoy else False
         if inbound.state == "Ignored" or ready is None or ready is inbound.healthy:
             return inbound
-        changes.append(StateChange(_name(networking, inbound), ready, _reason(envoy, ready, target)))
+        changes.append(StateChange(_name(networking, inbound), ready, _reason(envoy, ready, workload)))
         return with_readiness(inbound, ready)
 
     return with_inbounds(dataplane, judge), tuple(changes)
@@ -158,11 +167,11 @@ def _target(networking: Networking, inbound: Inbound) -> Target | None:
     """The workload of a probed inbound. One that is known by its name only cannot be checked by Envoy."""
     if inbound.state == "Ignored" or not probed(inbound):
         return None
-    target = Target(*networking.workload(inbound))
-    return target if is_ip(target.address) else None
+    address, port = networking.workload(inbound)
+    return target(address, port) if is_ip(address) else None
 
 
-def _probe(inbound: Inbound, target: Target, defaults: CheckTiming, *, redirected: bool) -> Probe:
+def _probe(inbound: Inbound, workload: Target, defaults: CheckTiming, *, redirected: bool) -> Probe:
     probe = inbound.service_probe
     assert probe is not None
     interval = _bounded(parse_duration(probe.interval)) if probe.interval else None
@@ -174,7 +183,7 @@ def _probe(inbound: Inbound, target: Target, defaults: CheckTiming, *, redirecte
         healthy_threshold=_count(probe.healthy_threshold or defaults.healthy_threshold),
         unhealthy_threshold=_count(probe.unhealthy_threshold or defaults.unhealthy_threshold),
     )
-    return Probe(target, timing, workload_source(target.address) if redirected else "")
+    return Probe(workload, timing, workload_source(workload.address) if redirected else "")
 
 
 def _bounded(seconds: float) -> float:
@@ -190,9 +199,9 @@ def _name(networking: Networking, inbound: Inbound) -> str:
     return f"{format_address(networking.inbound_address(inbound), inbound.port)} of {inbound.service}"
 
 
-def _reason(envoy: bool, ready: bool, target: Target | None) -> str:
+def _reason(envoy: bool, ready: bool, workload: Target | None) -> str:
     if not envoy:
         return "its Envoy drains, or does not serve yet"
-    if target is None:
+    if workload is None:
         return "its Envoy serves"
-    return f"its workload at {format_address(*target)} {'can' if ready else 'cannot'} be reached"
+    return f"its workload at {format_address(*workload)} {'can' if ready else 'cannot'} be reached"

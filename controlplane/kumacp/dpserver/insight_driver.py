@@ -31,12 +31,14 @@ _ATTEMPTS = 5
 
 @dataclass(slots=True, eq=False)
 class _Book:
-    """What is known of one stream, and what of it was written last."""
+    """What is known of one stream, and what of it was written last. `missing`: that is gone again, perhaps
+    while it was being written."""
 
     stream: ProxyStream
     seen: Observation
     written: Observation | None = None
     busy: bool = False
+    missing: bool = False
 
 
 class InsightDriver:
@@ -83,7 +85,7 @@ class InsightDriver:
         """The stored insight is gone, though the stream is there."""
         book = self._books.get(subscription_id)
         if book is not None:
-            book.written = None
+            book.missing = True
             self.flush(subscription_id)
 
     def certificate_accepted(self, subscription_id: str, certificate: Certificate) -> None:
@@ -141,10 +143,18 @@ class InsightDriver:
             self._switched_off.clear()
             while self._without_mtls:
                 mesh, _ = self._without_mtls.popitem()
-                connected = {insight_key(book.stream.node.key) for book in self._books.values()}
-                for stored in await self._store.list("DataplaneInsight", mesh):
-                    if stored.spec.m_tls is not None and stored.key not in connected:
-                        await self._replace(replace(stored, spec=without_mtls(stored.spec)))
+                try:
+                    await self._withdraw_from(mesh)
+                except StoreUnavailable as error:
+                    log.error("mTLS was not taken out of the insights of %s, trying again: %s", mesh, error)
+                    self._without_mtls[mesh] = None
+                    await asyncio.sleep(self._interval_s)
+
+    async def _withdraw_from(self, mesh: str) -> None:
+        connected = {insight_key(book.stream.node.key) for book in self._books.values()}
+        for stored in await self._store.list("DataplaneInsight", mesh):
+            if stored.spec.m_tls is not None and stored.key not in connected:
+                await self._replace(replace(stored, spec=without_mtls(stored.spec)))
 
     async def _write_urgent(self) -> None:
         while True:
@@ -173,6 +183,8 @@ class InsightDriver:
 
     async def _write(self, book: _Book) -> None:
         seen = _observe(book)
+        if book.missing:
+            book.written, book.missing = None, False
         if seen == book.written:
             return
         proxy = book.stream.node.key

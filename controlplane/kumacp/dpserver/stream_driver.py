@@ -173,15 +173,17 @@ class ProxyStream:
                 "names": ",".join(verdict.names),
             },
         )
+        self._note_accepted(self.session)
 
     def _note_accepted(self, session: DeltaSession) -> None:
-        """What the proxy can do with all that it has accepted by now."""
+        """What the proxy can do with all that it has accepted by now. An outbound that it refuses, because
+        its port is taken, keeps no traffic from its inbounds."""
         if not session.settled(SECRET):
             return
         if self._certificate is not None:
             certificate, self._certificate = self._certificate, None
             self._on_certificate(certificate)
-        if not self._open and session.settled(LISTENER):
+        if not self._open and session.settled(LISTENER, _is_inbound):
             self._open = True
             self._on_open()
 
@@ -195,6 +197,10 @@ async def abort(context: Any, refusal: Refused, stats: DpServerStats) -> None:
         await context.abort(grpc.StatusCode[refusal.status.value], refusal.message)
     except grpc.aio.BaseError:
         return  # told, or the proxy is gone already
+
+
+def _is_inbound(listener: str) -> bool:
+    return listener.startswith("inbound:")
 
 
 def _too_much(what: str) -> Refused:

@@ -45,8 +45,9 @@ def as_started(_: Dataplane | None, new: Dataplane) -> Dataplane:
 
 
 def as_returned(old: Dataplane | None, new: Dataplane) -> Dataplane:
-    """A proxy that was serving all the time brings its resource again: what was found of it holds."""
-    return _carried_over(old, new, lambda _: True)
+    """A proxy that was serving all the time brings its resource again: what was found of it holds. If that
+    is lost, it goes on serving until it is found otherwise: traffic must not stop by a lost store."""
+    return new if old is None else _carried_over(old, new, lambda _: True)
 
 
 def as_restarted(stored: Dataplane) -> Dataplane:

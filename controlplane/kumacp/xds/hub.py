@@ -15,7 +15,7 @@ before STRICT changes a mesh under load without failed connections.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kumacp.store.api import Change, Operation
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 __all__ = ["Counters", "Hub", "Touched"]
 
 DATAPLANE = "Dataplane"
+_MAX_FAULT_LINES = 20
+"""In one batch of changes of one mesh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +257,16 @@ class Hub:
         return units
 
 
-def _report(mesh: str, faults: Iterable[Fault]) -> None:
-    for name, reason in faults:
+def _report(mesh: str, faults: Sequence[Fault]) -> None:
+    """One Secret may make thousands unusable: not all are named."""
+    if len(faults) > _MAX_FAULT_LINES:
+        log.warning(
+            "%d further ExternalServices became usable or unusable; the metric external_services_unusable "
+            "counts those that are not",
+            len(faults) - _MAX_FAULT_LINES,
+            extra={"mesh": mesh},
+        )
+    for name, reason in faults[:_MAX_FAULT_LINES]:
         if reason:
             log.warning(
                 "an ExternalService cannot be used as it is written and keeps what it had before: %s",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from kumamesh.delta.messages import Counters, DeltaRequest, DeltaResponse, Dialect, Nack, Verdict
 from kumamesh.delta.subscription import Subscription
@@ -50,14 +50,15 @@ class DeltaSession:
         """Names that the client asked for or holds: what its requests made this session remember."""
         return sum(item.size for item in self._subscriptions.values())
 
-    def settled(self, type_url: str) -> bool:
-        """Whether the client has asked for all there is of the type and accepted it, or there is nothing.
-        What it has yet to ask for counts: Envoy may ask for its certificate and for the CA one by one."""
+    def settled(self, type_url: str, needed: Callable[[str], bool] = lambda _: True) -> bool:
+        """Whether the client has asked for all there is of the type and accepted it, or there is nothing; it
+        may have refused what is not `needed`. What it has yet to ask for counts: Envoy may ask for its
+        certificate and for the CA one by one."""
         present = self._source.get(type_url, {})
         subscription = self._subscriptions.get(type_url)
         if subscription is None or not subscription.counters.acked:
             return not present
-        return subscription.settled and all(subscription.wants(name) for name in present)
+        return subscription.settled_on(needed) and all(subscription.wants(name) for name in present)
 
     def wake_at(self) -> float | None:
         """When `poll` can give something although nothing happens; as of the last poll."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from kumamesh.delta.messages import WILDCARD, Ack, Counters, DeltaRequest, DeltaResponse, Nack, Verdict
@@ -152,9 +152,13 @@ class Subscription:
     @property
     def settled(self) -> bool:
         """The client has accepted all of the source that it wants, and holds nothing else."""
+        return self.settled_on(lambda _: True)
+
+    def settled_on(self, needed: Callable[[str], bool]) -> bool:
+        """`settled`, or it has refused only what is not needed: that is not sent again either."""
         due = self.due()
         refused = any(
-            name in self.resources and self.resources[name].version == version
+            name in self.resources and self.resources[name].version == version and needed(name)
             for name, version in self._rejected.items()
         )
         return self.flight is None and not (due.updates or due.removals or due.answers or refused)

@@ -18,7 +18,7 @@ from kumacp.dpserver import hds_driver
 from kumacp.store.api import StoreUnavailable
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.settings import Seconds
-from kumamesh.xds import CLUSTER, ENDPOINT
+from kumamesh.xds import CLUSTER, ENDPOINT, LISTENER
 
 PROBE = {"serviceProbe": {"tcp": {}}}
 AT_ONCE = {"hds_refresh_interval": Seconds(0.0)}
@@ -102,6 +102,25 @@ async def test_peers_lose_a_sick_endpoint_and_get_it_back(tmp_path: Path) -> Non
         await peer.until(lambda: endpoints(peer) == 1)
 
 
+async def test_an_outbound_that_the_proxy_refuses_keeps_no_traffic_from_it(tmp_path: Path) -> None:
+    """Its port is taken; what it serves is not worse for that."""
+    async with (
+        running(await first_store(), tmp_path, nack_backoff=Seconds(0.01)) as plane,
+        plane.client(dataplane(outbounds={9001: "api"}), await plane.token("web-1"), auto_ack=False) as web,
+        await plane.connect(dataplane("api-1", "api", port=8081, outbounds={9000: "web"})) as peer,
+    ):
+        await web.ask(LISTENER)
+        bad, refusals = "outbound:127.0.0.1:9001", 0
+        while refusals < 2:
+            await web.until(lambda: web.responses)
+            response = web.responses.pop(0)
+            refused = bad in [resource.name for resource in response.resources]
+            refusals += refused
+            assert endpoints(peer) == 0
+            await web.answer(response, error=f"{bad}: cannot bind" if refused else None)
+        await peer.until(lambda: endpoints(peer) == 1)
+
+
 async def test_a_proxy_may_ask_before_it_is_registered(tmp_path: Path) -> None:
     async with (
         running(await first_store(), tmp_path) as plane,
@@ -141,6 +160,27 @@ async def test_what_to_check_is_told_again_when_it_is_something_else_and_only_th
         await client.until(lambda: clusters(client.specifiers[-1]) == ["kuma:envoy:admin"])
         # The one between may have been left out, as the next was there already.
         assert len(client.specifiers) <= 5
+
+
+async def test_what_was_read_does_not_replace_what_was_told_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(await first_store(), tmp_path, **AT_ONCE) as plane:
+        await plane.put(probed())
+        read = plane.store.get
+
+        async def slow(key: ResourceKey) -> Resource:
+            stored = await read(key)
+            if key == KEY and plane.server.stats.hds_streams_active:
+                monkeypatch.setattr(plane.store, "get", read)
+                await plane.put(probed(servicePort=7001))
+                written = await read(KEY)
+                assert await plane.server._feed.applied(KEY, written.version)
+            return stored
+
+        monkeypatch.setattr(plane.store, "get", slow)
+        async with await hds(plane) as client:
+            assert clusters(await client.told()) == ["kuma:envoy:admin", "localhost:7001"]
 
 
 async def test_a_deleted_dataplane_is_not_brought_back_and_a_new_one_is_seen(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryResponse
 
 from ads_client import AdsClient
 from dp_plane import MTLS, Plane, dataplane, eventually, first_store, running
-from kumamesh.resource import ResourceKey
+from kumacp.store.api import StoreUnavailable
+from kumamesh.resource import Resource, ResourceKey
 from kumamesh.xds import CLUSTER, ENDPOINT, LISTENER, SECRET
 
 IDENTITY, CA = "identity_cert:secret:default", "mesh_ca:secret:default"
@@ -103,6 +105,60 @@ async def test_mtls_leaves_the_insights_when_it_is_switched_off_and_comes_back(
             "mTLS was switched off",
             "mTLS was switched on",
         ]
+
+
+async def test_mtls_leaves_the_insights_although_the_store_failed_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(await first_store(mtls=True), tmp_path) as plane:
+        await plane.put(BACKEND)
+        async with await plane.connect(BACKEND) as gone:
+            await gone.ask_secrets()
+            await eventually(lambda: _backend_reported(plane, "backend-1"))
+            await gone.leave()
+        read, failed = plane.store.list, False
+
+        async def once(type_: str, *mesh: str) -> Sequence[Resource]:
+            nonlocal failed
+            if type_ == "DataplaneInsight" and not failed:
+                failed = True
+                raise StoreUnavailable("the disk does not answer")
+            return await read(type_, *mesh)
+
+        monkeypatch.setattr(plane.store, "list", once)
+        await plane.put(MESH)
+
+        async def withdrawn() -> bool:
+            return await _backend_reported(plane, "backend-1") == ""
+
+        await eventually(withdrawn)
+        assert failed
+
+
+async def test_an_insight_that_goes_while_it_is_written_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        running(await first_store(), tmp_path) as plane,
+        plane.client(dataplane(), await plane.token("web-1")) as client,
+    ):
+        await client.ask(CLUSTER)
+        await _counted(plane, 1)
+        write = plane.store.update
+        key = ResourceKey("Dataplane", "default", "web-1")
+
+        async def slow(insight: Resource) -> Resource:
+            monkeypatch.setattr(plane.store, "update", write)
+            await plane.manager.delete(key)
+            await plane.put(dataplane())
+            stored = await plane.get(key)
+            assert stored is not None
+            assert await plane.server._feed.applied(key, stored.version)
+            return await write(insight)
+
+        monkeypatch.setattr(plane.store, "update", slow)
+        await client.ask(LISTENER)
+        await _counted(plane, 2)
 
 
 async def test_a_certificate_that_is_taken_back_before_it_was_accepted_is_not_reported(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -49,18 +50,20 @@ async def channel(plane: FakeControlPlane, tmp_path: Path) -> AsyncIterator[Any]
 
 
 def held() -> tuple[int, int, int]:
-    """Open files, tasks, resident megabytes of this process: relay, client and control plane together."""
+    """Open files, tasks, resident megabytes of this process: relay, client and control plane together. Ended
+    calls of grpc.aio are in cycles: their connections last until the collector comes."""
+    gc.collect()
     process = psutil.Process()
     return len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks()), process.memory_info().rss // MIB
 
 
 async def settled(files: int, tasks: int) -> tuple[int, int, int]:
     """What is held once no more than this is held, or at the latest after some seconds."""
-    for _ in range(500):
+    for _ in range(50):
         now = held()
         if now[0] <= files and now[1] <= tasks:
             break
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
     return held()
 
 
@@ -85,7 +88,7 @@ async def test_a_thousand_reconnects_leave_nothing_behind(plane: FakeControlPlan
     files, tasks, memory = await settled(0, 0)
     await use(1_000)
     now = await settled(files, tasks)
-    assert now[0] <= files + 5
+    assert now[0] <= files
     assert now[1] <= tasks
     assert now[2] <= memory + 15
 

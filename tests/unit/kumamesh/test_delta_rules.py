@@ -393,6 +393,18 @@ def test_a_type_is_settled_when_all_of_it_is_accepted_or_there_is_nothing() -> N
     assert not server.session.settled(SECRET)
 
 
+def test_a_refusal_of_what_is_not_needed_settles_too() -> None:
+    server = Server()
+    server.put(LISTENER, a="1", b="bad")
+    server.nack(only(server.ask(LISTENER)), "b is bad")
+    response = only(server.poll(after=BACKOFF))
+    assert not server.session.settled(LISTENER, lambda name: name == "a")
+    server.nack(only(server.ack(response)), "b is bad")
+    assert server.session.settled(LISTENER, lambda name: name == "a")
+    assert not server.session.settled(LISTENER, lambda name: name == "b")
+    assert not server.session.settled(LISTENER)
+
+
 def test_a_type_is_not_settled_while_the_client_has_yet_to_ask_for_a_part_of_it() -> None:
     server = Server()
     server.put(SECRET, identity="1", ca="1")

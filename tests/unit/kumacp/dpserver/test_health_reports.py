@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kumacp.dpserver.hds_wire import MAX_REPORT_BYTES, decode_introduction, decode_report
-from kumacp.dpserver.health import Report, StateChange, Target, decide
+from kumacp.dpserver.health import Report, StateChange, Target, decide, target
 from kumacp.dpserver.refusal import Refused, Status
 from kumamesh.resources.dataplane import Dataplane
 
@@ -74,6 +74,21 @@ def test_why_is_told() -> None:
         "its workload at 127.0.0.1:8080 can be reached",
         "its Envoy serves",
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "reported"),
+    [("FD00:0::1", "fd00::1"), ("0:0:0:0:0:0:0:1", "::1"), ("::FFFF:10.0.0.1", "::ffff:10.0.0.1")],
+)
+def test_a_workload_is_known_by_each_form_of_its_address(written: str, reported: str) -> None:
+    message = HealthCheckRequestOrEndpointHealthResponse()
+    item = message.endpoint_health_response.endpoints_health.add(health_status=HealthStatus.HEALTHY)
+    item.endpoint.address.socket_address.address = reported
+    item.endpoint.address.socket_address.port_value = 8080
+    found = decode_report(message.SerializeToString(), WEB)
+    assert found == {target(written, 8080): True}
+    spec, _ = decide(dataplane(probed("NotReady", serviceAddress=written)), None, found)
+    assert states(spec) == ["Ready"]
 
 
 def test_the_legacy_form_alone_counts_too() -> None:

@@ -38,7 +38,7 @@ PROBED = dataplane({"port": 80, "serviceProbe": PROBE})
 PLAIN = dataplane({"port": 80})
 
 
-@pytest.mark.parametrize("rule", [as_written, as_started, as_returned])
+@pytest.mark.parametrize("rule", [as_written, as_started])
 def test_a_new_probed_inbound_is_not_ready_until_it_was_found_so(rule: Any) -> None:
     new = dataplane({"port": 80, "serviceProbe": PROBE}, {"port": 81}, {"port": 82, "serviceProbe": {}})
     assert states(rule(None, new)) == [("NotReady", False), ("Ready", True), ("Ready", True)]
@@ -67,6 +67,11 @@ def test_without_a_probe_a_write_counts_until_the_proxy_says_otherwise() -> None
 def test_a_proxy_that_comes_back_keeps_what_was_found_of_it(before: Dataplane) -> None:
     assert states(as_returned(found(before, False), before)) == [("NotReady", False)]
     assert states(as_returned(found(before, True), before)) == [("Ready", True)]
+
+
+def test_a_proxy_that_comes_back_to_an_empty_store_goes_on_serving() -> None:
+    assert states(as_returned(None, PROBED)) == [("Ready", True)]
+    assert states(as_returned(None, found(PLAIN, False))) == [("NotReady", False)]
 
 
 def test_a_proxy_that_started_has_to_be_found_ready_anew() -> None:
