@@ -263,8 +263,8 @@ def _check_times(claims: Mapping[str, Any], now: float) -> None:
     not_before, expires = _time(claims, "nbf"), _time(claims, "exp")
     if not_before is not None and now < not_before:
         raise _unparsable(
-            f"token is not yet valid: it begins in {not_before - now:.0f} s by this clock; check the clocks of "
-            "the issuer and of the control plane"
+            f"token is not yet valid: it begins in {not_before - now:.0f} s by this clock; check the clocks"
+            " of the issuer and of the control plane"
         )
     if expires is not None and now >= expires:
         raise _unparsable("token is expired; generate a new one")

@@ -7,7 +7,7 @@ workload that it has not reached yet UNHEALTHY, so a probed inbound is not ready
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +18,8 @@ from kumacp.xds.model import ProxyMetadata
 from kumacp.xds.sidecar import ADMIN_ADDRESSES
 from kumacp.xds.transparent import redirection, workload_source
 from kumamesh.durations import parse_duration
-from kumamesh.names import format_address
+from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL, format_address
+from kumamesh.resource import Resource
 from kumamesh.resources.dataplane import Dataplane, Inbound, Networking
 from kumamesh.resources.rules.common import is_ip
 
@@ -161,6 +162,18 @@ def decide(
         return with_readiness(inbound, ready)
 
     return with_inbounds(dataplane, judge), tuple(changes)
+
+
+def left_unready(resources: Iterable[Resource]) -> tuple[str, ...]:
+    """Proxies with an inbound that takes no traffic and that no connection will write anew; perhaps health
+    discovery left it so."""
+    return tuple(
+        f"{resource.mesh}.{resource.name}"
+        for resource in resources
+        if isinstance(resource.spec, Dataplane)
+        and resource.labels.get(MANAGED_BY_LABEL) != MANAGED_BY_CONNECTION
+        and any(inbound.state == "NotReady" for inbound in resource.spec.networking.inbound)
+    )
 
 
 def _target(networking: Networking, inbound: Inbound) -> Target | None:

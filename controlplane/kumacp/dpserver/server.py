@@ -16,7 +16,7 @@ from kumacp.dpserver.clock import Clock
 from kumacp.dpserver.connection import Connection
 from kumacp.dpserver.feed_driver import FeedDriver
 from kumacp.dpserver.hds_driver import HealthDiscovery
-from kumacp.dpserver.health import health_settings
+from kumacp.dpserver.health import health_settings, left_unready
 from kumacp.dpserver.identity_driver import IdentityDriver
 from kumacp.dpserver.insight import Certificate
 from kumacp.dpserver.insight_driver import InsightDriver
@@ -57,6 +57,7 @@ _PING_TIMEOUT_MS = 15_000
 _CLIENTS_PING_MS = 10_000
 """How often the most eager ones ping: Envoys that read their token from a file, as the bootstrap tells."""
 _MANY = 1_000_000
+_SHOWN = 20
 _MAX_REQUEST_BYTES = 32 * 2**20
 """Clients send before they are known; the largest honest request carries a resource of 10 MiB."""
 _OPTIONS = (
@@ -188,7 +189,14 @@ class DpServer:
 
     async def start(self, address: str) -> int:
         """Read the store and listen on `unix:/path` or `host:port`; the port, for port 0 the one chosen."""
-        self._registrar.adopt(await self._feed.load())
+        resources = await self._feed.load()
+        self._registrar.adopt(resources)
+        if self._health is None and (names := left_unready(resources)):
+            log.warning(
+                "health discovery is switched off: inbounds that are NotReady stay so until their Dataplanes "
+                "are written again",
+                extra={"dataplanes": ",".join(names[:_SHOWN]), "number": len(names)},
+            )
         try:
             with private_sockets():
                 if self._certificate is None:

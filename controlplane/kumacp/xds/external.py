@@ -6,6 +6,7 @@ endpoint that it had, if it is of the same service: traffic must not stop by a s
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -126,10 +127,12 @@ def external_endpoint(name: str, spec: ExternalService, secrets: Mapping[str, by
 
 def _tls(tls: ExternalServiceTls, host: str, material: Mapping[str, bytes]) -> ExternalTls:
     server_name = tls.server_name or ("" if is_ip(host) else host)
+    # As Envoy writes the address that it finds in a certificate.
+    stated = str(ipaddress.ip_address(host)) if is_ip(host) else host
     certificate, key = material.get("clientCert", b""), material.get("clientKey", b"")
     return ExternalTls(
         server_name=server_name,
-        expected="" if tls.skip_hostname_verification else server_name or host,
+        expected="" if tls.skip_hostname_verification else server_name or stated,
         ca=material.get("caCert", b""),
         certificate=certificate if key else b"",
         private_key=key if certificate else b"",

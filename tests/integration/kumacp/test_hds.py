@@ -318,6 +318,21 @@ async def test_a_restarted_control_plane_goes_on_where_the_other_ended(tmp_path:
         await becomes(plane, "NotReady")
 
 
+async def test_what_is_left_unready_when_health_discovery_is_switched_off_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = await first_store()
+    async with running(store, tmp_path) as plane:
+        await plane.put(probed())
+        await plane.put(dataplane("api-1", "api"))
+    caplog.clear()
+    async with running(store, tmp_path, hds_enabled=False) as plane:
+        (told,) = [each for each in caplog.records if "health discovery is switched off" in each.getMessage()]
+        assert told.__dict__["dataplanes"] == "default.web-1"
+        await plane.put(probed())
+        assert await state(plane) == "Ready"
+
+
 async def test_shutdown_ends_streams_and_those_that_wait(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         plane = await stack.enter_async_context(running(await first_store(), tmp_path))

@@ -71,6 +71,20 @@ def test_the_hub_shows_its_counters() -> None:
     assert 'external_services_unusable{mesh="default",external_service="httpbin"} 1.0' in shown
 
 
+def test_unusable_external_services_beyond_a_number_are_counted_together() -> None:
+    class Hub:
+        counters = Counters(built=0, reused=0, woken=0, held=0)
+        faults: ClassVar = {
+            ResourceKey("ExternalService", "default", f"x-{n}"): "a Secret is missing" for n in range(1_000)
+        }
+
+    metrics = Metrics()
+    metrics.expose_hub(Hub())
+    shown = [line for line in lines(metrics) if line.startswith("external_services_unusable{")]
+    assert len(shown) == 201
+    assert shown[-1] == 'external_services_unusable{mesh="other",external_service="other"} 800.0'
+
+
 def test_http_servers_show_methods_and_statuses() -> None:
     metrics, traffic = Metrics(), HttpTraffic()
     traffic.ended("PUT", 201, 0.004)

@@ -60,6 +60,7 @@ def tls_of(tls: dict[str, Any], address: str = "httpbin.example:443") -> Externa
         ("httpbin.example:443", {}, ExternalTls("httpbin.example", "httpbin.example")),
         ("192.0.2.1:443", {}, ExternalTls("", "192.0.2.1")),
         ("[2001:db8::1]:443", {}, ExternalTls("", "2001:db8::1")),
+        ("[2001:DB8:0::1]:443", {}, ExternalTls("", "2001:db8::1")),
         ("192.0.2.1:443", {"serverName": "a.example"}, ExternalTls("a.example", "a.example")),
         ("a.example:443", {"serverName": "b.example"}, ExternalTls("b.example", "b.example")),
         ("a.example:443", {"skipHostnameVerification": True}, ExternalTls("a.example", "")),
@@ -295,6 +296,15 @@ def test_a_missing_secret_keeps_what_was_there_and_is_told_once(caplog: pytest.L
     assert "new.example" in site.cluster()
     assert site.hub.faults == {}
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+def test_thousands_that_one_secret_makes_unusable_fill_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    hub = Hub("default", world.build, world.permission)
+    tls = {"caCert": {"secret": "ca"}}
+    hub.load([world.external_service(f"x-{n}", "httpbin", "a.example:443", tls=tls) for n in range(1_000)])
+    assert len(hub.faults) == 1_000
+    assert len(caplog.records) == 21
+    assert caplog.records[0].getMessage().startswith("980 further ExternalServices became")
 
 
 def test_a_fault_goes_with_its_external_service(caplog: pytest.LogCaptureFixture) -> None:
