@@ -17,8 +17,6 @@ from kumacp.figures import HttpTraffic
 FIRST_REQUEST_S = 10.0
 """From the connection to the end of its first request's headers. aiohttp would wait for ever."""
 MAX_CONNECTIONS = 4_096
-SILENCE_S = 1.0
-"""When there are as many, those that have asked nothing for so long make room for others."""
 
 _UNHEARD = logging.Logger("aiohttp", logging.CRITICAL + 1)
 """aiohttp logs a traceback for whatever junk a client sends; handlers log their own faults."""
@@ -89,12 +87,9 @@ class HttpServer(web.Server):
             self._silent[handler] = _abort_in(self._first_request_s, transport)
 
     def _make_room(self) -> bool:
-        """End the connection that has been silent the longest, if that is long: whoever opens connections and
-        asks nothing must not keep everybody else out."""
+        """End the connection that has been silent the longest: whoever opens connections and asks nothing must
+        not keep everybody else out. An honest client asks as soon as it is connected."""
         for handler, timer in self._silent.items():
-            silent_s = asyncio.get_running_loop().time() - (timer.when() - self._first_request_s)
-            if silent_s < SILENCE_S:
-                break
             if handler.transport is not None:
                 del self._silent[handler]
                 timer.cancel()

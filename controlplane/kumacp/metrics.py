@@ -200,9 +200,7 @@ class Metrics:
 
 
 def _unusable(faults: Mapping[ResourceKey, str]) -> dict[tuple[str, ...], float]:
-    unusable: dict[tuple[str, ...], float] = {
-        (key.mesh, key.name): 1.0 for key in islice(faults, MAX_LABELS)
-    }
+    unusable: dict[tuple[str, ...], float] = {(key.mesh, key.name): 1.0 for key in islice(faults, MAX_LABELS)}
     if len(faults) > MAX_LABELS:
         unusable[OTHER, OTHER] = float(len(faults) - MAX_LABELS)
     return unusable
