@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from asyncio import sslproto
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -17,6 +18,10 @@ from kumacp.figures import HttpTraffic
 FIRST_REQUEST_S = 10.0
 """From the connection to the end of its first request's headers. aiohttp would wait for ever."""
 MAX_CONNECTIONS = 4_096
+TLS_BUFFER_BYTES = 32 * 2**10
+"""For what one TLS connection receives; asyncio's own are eight times as large, each of them written over at
+once, so that silent clients alone would take a gigabyte."""
+sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
 
 _UNHEARD = logging.Logger("aiohttp", logging.CRITICAL + 1)
 """aiohttp logs a traceback for whatever junk a client sends; handlers log their own faults."""
@@ -87,8 +92,8 @@ class HttpServer(web.Server):
             self._silent[handler] = _abort_in(self._first_request_s, transport)
 
     def _make_room(self) -> bool:
-        """End the connection that has been silent the longest: whoever opens connections and asks nothing must
-        not keep everybody else out. An honest client asks as soon as it is connected."""
+        """End the connection that has been silent the longest: whoever opens connections and asks nothing
+        must not keep everybody else out. An honest client asks as soon as it is connected."""
         for handler, timer in self._silent.items():
             if handler.transport is not None:
                 del self._silent[handler]
