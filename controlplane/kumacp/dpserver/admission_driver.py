@@ -16,7 +16,7 @@ from kumacp.dpserver.feed_driver import FeedDriver
 from kumacp.dpserver.gate_driver import Gate
 from kumacp.dpserver.identity_driver import IdentityDriver
 from kumacp.dpserver.insight_driver import InsightDriver
-from kumacp.dpserver.lifecycle import Ending
+from kumacp.dpserver.lifecycle import Ending, ending_for
 from kumacp.dpserver.node import ProxyNode, ProxyType, parse_node
 from kumacp.dpserver.refusal import Refused, Status
 from kumacp.dpserver.registration_driver import Registrar, carried_resource
@@ -175,10 +175,10 @@ class Admission:
         return await asyncio.to_thread(admin_tls, authority, addresses, now=self._clock.utc())
 
     def _expel(self, proxy: ResourceKey, refusal: Refused) -> None:
-        """The token of a connected proxy holds no longer: it goes at once, whether it reads that or not. One
-        that is on its way in notices by itself."""
+        """The token of a connected proxy holds no longer: its stream ends at once, whether it reads that or
+        not. One that is on its way in notices by itself."""
         stream = self._streams[proxy]
-        stream.end(refusal, Ending.REJECTED)
+        stream.end(refusal, ending_for(refusal.fault))
         if stream.session is not None:
             self._close(stream)
 

@@ -24,6 +24,16 @@ class Ending(Enum):
     SHUTDOWN = "shutdown"
 
 
+_CONDEMNED = ("revoked", "expired")
+
+
+def ending_for(fault: str) -> Ending:
+    """How the stream of a proxy ends whose token holds no longer, by the class of the fault. When a signing
+    key is taken away, its proxies may have tokens of the next one already: without the patience that who
+    vanishes gets, every rotation of keys would take them all out of their peers' endpoints."""
+    return Ending.REJECTED if fault in _CONDEMNED else Ending.LOST
+
+
 @dataclass(frozen=True, slots=True)
 class Removal:
     """The proxy is gone for good, unless its last subscription is another one than `subscription_id`."""

@@ -62,6 +62,11 @@ async def test_an_unclean_end_deregisters_after_the_delay(tmp_path: Path) -> Non
 async def test_a_proxy_that_returns_in_time_stays(tmp_path: Path) -> None:
     async with running(await first_store(), tmp_path) as plane:
         await (await plane.connect(dataplane())).kill()
+
+        async def noticed() -> bool:
+            return plane.server.stats.streams_active == 0
+
+        await eventually(noticed)
         async with await plane.connect(dataplane()), await plane.connect(dataplane("web-2")) as other:
             # Its removal was planned before the other's: when that is gone, its time is over, too.
             await other.kill()
@@ -137,9 +142,21 @@ async def test_a_key_that_is_gone_ends_the_streams_of_its_tokens(tmp_path: Path)
                 ResourceKey("Secret", "default", "dataplane-token-signing-key-default-1")
             )
             status, text = await client.ended()
-            await plane.gone()
         assert status is grpc.StatusCode.UNAUTHENTICATED
         assert "there is no signing key with KID 1" in text
+        # It may have a token of the next key: it stays as long as one that vanished.
+        assert await plane.dataplane("web-1") is not None
+
+
+async def test_whoever_does_not_come_back_with_another_key_goes(tmp_path: Path) -> None:
+    key = ResourceKey("Secret", "default", "dataplane-token-signing-key-default-1")
+    async with (
+        running(await first_store(), tmp_path, deregistration_delay=0.1) as plane,
+        await plane.connect(dataplane()) as client,
+    ):
+        await plane.manager.delete(key)
+        await client.ended()
+        await plane.gone()
 
 
 async def test_expired_while_connected_ends_the_stream_and_deregisters_within_a_second(

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from kumacp.dpserver.lifecycle import MAX_RECONNECT_BACKOFF_S, Ending, Registrations, Removal
+from kumacp.dpserver.auth import fault
+from kumacp.dpserver.lifecycle import (
+    MAX_RECONNECT_BACKOFF_S,
+    Ending,
+    Registrations,
+    Removal,
+    ending_for,
+)
+from kumacp.identity.signing_keys import KeyRing
 from kumamesh.resource import ResourceKey
+from kumamesh.tokens import DataplaneClaims, SigningKey, TokenError, generate_signing_key, issue
 
 DELAY = 10.0
 WEB = ResourceKey("Dataplane", "default", "web-1")
@@ -77,3 +86,18 @@ def test_removals_come_in_order_and_failed_ones_again() -> None:
     assert registrations.connect(API, "new")
     registrations.retry(second, 200.0)
     assert registrations.due(300.0) == [first]
+
+
+@pytest.mark.parametrize(
+    ("what", "ending"),
+    [("revoked", Ending.REJECTED), ("expired", Ending.REJECTED), ("malformed", Ending.LOST)],
+)
+def test_only_a_token_that_is_over_costs_the_registration_at_once(what: str, ending: Ending) -> None:
+    assert ending_for(what) is ending
+
+
+def test_a_token_whose_key_is_gone_is_not_over() -> None:
+    token = issue(DataplaneClaims(), SigningKey("1", generate_signing_key()), now=0.0, valid_for_s=60.0)
+    with pytest.raises(TokenError, match="no signing key") as caught:
+        KeyRing([]).verify_dataplane(token, "default", 1.0)
+    assert ending_for(fault(str(caught.value))) is Ending.LOST
