@@ -15,9 +15,9 @@ INPUTS = 4_000
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> None:
-    """Refusals are logged; here there are thousands."""
-    logging.getLogger("kumacp").setLevel(logging.CRITICAL)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Refusals are logged; here there are thousands. The level is given back at the end of each test."""
+    caplog.set_level(logging.CRITICAL, "kumacp")
 
 
 @pytest.mark.parametrize("target", ALL, ids=lambda target: target.name.replace(" ", "-"))
