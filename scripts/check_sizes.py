@@ -8,7 +8,7 @@ from pathlib import Path
 
 FILE_LIMIT = 450
 FUNCTION_LIMIT = 60
-ROOTS = ("mesh", "bootstrap", "kumadp", "controlplane", "scripts", "tests")
+ROOTS = ("mesh", "bootstrap", "dns", "kumadp", "controlplane", "scripts", "tests")
 
 
 def findings(path: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""The mesh name server: table, query, forwarding, and the process that answers."""
