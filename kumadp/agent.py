@@ -15,7 +15,7 @@ from kumadp.envoy.argv import envoy_environment
 from kumadp.envoy.process import EnvoyProcess, reap_orphans
 from kumadp.envoy.version_process import VersionProbe
 from kumadp.lifecycle.exit import Exit
-from kumadp.preparation_driver import Prepared, prepared
+from kumadp.preparation_driver import Inputs, Prepared, prepared
 from kumadp.retry import RetryPolicy
 from kumadp.settings import DpSettings
 from kumadp.thread_worker import in_thread
@@ -32,14 +32,12 @@ log = logging.getLogger(__name__)
 
 
 class Agent:
-    """One run. `resource_text` may be ""; `source` says where it is from."""
+    """One run."""
 
-    def __init__(
-        self, resolved: Resolved[DpSettings], probe: VersionProbe, resource_text: str, source: str
-    ) -> None:
+    def __init__(self, resolved: Resolved[DpSettings], probe: VersionProbe, inputs: Inputs) -> None:
         self._resolved = resolved
         self._probe = probe
-        self._resource_text, self._source = resource_text, source
+        self._inputs = inputs
         self._task: asyncio.Task[None] | None = None
         self._proxy: Proxy | None = None
         self._stopped_early = False
@@ -54,7 +52,7 @@ class Agent:
                 loop.add_signal_handler(number, self._on_stop)
         loop.add_signal_handler(signal.SIGUSR2, self._on_drain)
         try:
-            async with prepared(self._resolved, self._probe, self._resource_text, self._source) as ready:
+            async with prepared(self._resolved, self._probe, self._inputs) as ready:
                 return await self._run(ready)
         except asyncio.CancelledError:
             if self._stopped_early:
@@ -78,7 +76,12 @@ class Agent:
             envoy = EnvoyProcess(plan.envoy_argv, envoy_environment(os.environ))
             held.callback(envoy.close)
             if os.getpid() == 1:
-                asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, reap_orphans, envoy.pid)
+                names = ready.names
+                asyncio.get_running_loop().add_signal_handler(
+                    signal.SIGCHLD,
+                    reap_orphans,
+                    lambda: (envoy.pid, names.server.pid if names else None),
+                )
             log.info("started Envoy %s, process %d", plan.facts.envoy_version.version, envoy.pid)
             proxy = await in_thread(_import_proxy)
             self._proxy = proxy(ready, envoy, relay, admin_address(document))
@@ -96,13 +99,13 @@ class Agent:
             self._proxy.drain_signal()
 
 
-def run(resolved: Resolved[DpSettings], probe: VersionProbe, resource_text: str, source: str) -> Exit:
+def run(resolved: Resolved[DpSettings], probe: VersionProbe, inputs: Inputs) -> Exit:
     # gRPC must neither meddle with the starting of Envoy nor write its own lines to our log.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # The host's own resolver, as for the bootstrap: gRPC's reads neither nsswitch.conf nor mDNS names.
     os.environ.setdefault("GRPC_DNS_RESOLVER", "native")
-    return asyncio.run(Agent(resolved, probe, resource_text, source).run())
+    return asyncio.run(Agent(resolved, probe, inputs).run())
 
 
 async def _fetch(ready: Prepared) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kumadp.certificates import certificates
 from kumadp.file_disk import read_standard_input, read_text
+from kumadp.name_serving import STDIN
 from kumadp.plan import is_local
 from kumadp.settings import DpSettings
 
@@ -19,6 +20,7 @@ _SYSTEM_CA_PATHS = (
     "/etc/ssl/cert.pem",
 )
 _IPV6_TABLE = Path("/proc/net/if_inet6")
+_IPV6_LOOPBACK = "0" * 31 + "1"
 _MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _LOCAL_CA = Path("~/.kuma/kuma-cp.crt")
 
@@ -27,11 +29,21 @@ def resource_text(settings: DpSettings) -> tuple[str, str]:
     """(text, what to call it in messages); the text is "" when no resource was given."""
     if not settings.resource_file:
         return settings.resource, "--dataplane"
-    if settings.resource_file == "-":
+    if settings.resource_file == STDIN:
         return read_standard_input(), "standard input"
     # A pipe as shells make them by `<(...)` is welcome here: it is read once, and a signal still ends it.
     text = read_text(Path(settings.resource_file).expanduser(), "the resource file", pipe=True)
     return text, settings.resource_file
+
+
+def transparent_proxy_documents(settings: DpSettings) -> list[tuple[str, str]]:
+    """(what to call it in messages, text) of each file that is to be laid over those before it."""
+    return [
+        ("standard input", read_standard_input())
+        if name == STDIN
+        else (name, read_text(Path(name).expanduser(), "the transparent proxy's settings", pipe=True))
+        for name in settings.transparent_proxy_config
+    ]
 
 
 def trusted_ca(settings: DpSettings) -> tuple[str, str]:
@@ -56,11 +68,21 @@ def system_ca_path(given: str) -> str:
 
 def has_ipv6(table: Path = _IPV6_TABLE) -> bool:
     """Whether an interface other than the loopback one has an IPv6 address."""
+    return any(interface != "lo" for _, interface in _ipv6_addresses(table))
+
+
+def has_ipv6_loopback(table: Path = _IPV6_TABLE) -> bool:
+    """Whether ::1 is there."""
+    return any(address == _IPV6_LOOPBACK for address, _ in _ipv6_addresses(table))
+
+
+def _ipv6_addresses(table: Path) -> list[tuple[str, str]]:
+    """(address in hexadecimal, interface)."""
     try:
         lines = table.read_text(encoding="ascii").splitlines()
     except OSError:
-        return False
-    return any(line.split()[-1] != "lo" for line in lines if line.strip())
+        return []
+    return [(line.split()[0], line.split()[-1]) for line in lines if line.strip()]
 
 
 def memory_limit_bytes(given: int, limit: Path = _MEMORY_LIMIT) -> int:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from kumadp import name_serving
 from kumadp.envoy.argv import envoy_argv
 from kumadp.envoy.version import EnvoyVersion
+from kumadp.name_serving import NameServing
 from kumadp.proxy_resource import ProxyResource
 from kumadp.settings import DpSettings
 from kumadp_bootstrap.paths import readiness_reporter
 from kumamesh.errors import EXIT_USAGE, UserError
 from kumamesh.version import BUILD
+
+if TYPE_CHECKING:
+    from kumamesh.transparent_proxy.config import Config
 
 DEFAULT_ADMIN_PORT = 9901
 DEFAULT_MESH = "default"
@@ -50,7 +56,8 @@ class Paths:
 @dataclass(frozen=True, slots=True)
 class HostFacts:
     """What the plan needs to know of the host. Ports are reserved for this run; `admin_port` is 0 when the
-    resource names one or there is no resource."""
+    resource names one or there is no resource, `dns_port` and `dns_metrics_port` when there is no such
+    server."""
 
     work_dir: Path
     admin_port: int
@@ -62,6 +69,8 @@ class HostFacts:
     ipv6: bool
     memory_limit_bytes: int
     token_path: Path | None
+    dns_port: int = 0
+    dns_metrics_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,10 @@ class Plan:
     facts: HostFacts
     bootstrap_url: str
     envoy_argv: tuple[str, ...]
+    dns_marker: int = 0
+    """`dnsPort` of the request: any port but 0 says that DNS is on."""
+    transparent_proxy: Mapping[str, Any] | None = None
+    """`dataplaneConfig` of the request."""
     notes: tuple[str, ...] = ()
 
     def request(self, token: str) -> dict[str, Any]:
@@ -103,6 +116,10 @@ class Plan:
             body["dataplaneTokenPath"] = str(facts.token_path)
         if self.resource:
             body["dataplaneResource"] = self.resource.to_wire()
+        if self.dns_marker:
+            body["dnsPort"] = self.dns_marker
+        if self.transparent_proxy:
+            body["dataplaneConfig"] = dict(self.transparent_proxy)
         return body
 
 
@@ -139,6 +156,7 @@ def check(settings: DpSettings) -> None:
         raise UserError("KUMA_READINESS_PORT must be between 1 and 65535", exit_code=EXIT_USAGE)
     if settings.concurrency < 0:
         raise UserError("--concurrency must not be negative", exit_code=EXIT_USAGE)
+    name_serving.check(settings)
     bootstrap_url(settings.cp_address)
 
 
@@ -175,9 +193,13 @@ def is_local(cp_address: str, host_name: str) -> bool:
     return host in ("localhost", "::1", host_name.lower()) or host.startswith("127.")
 
 
-def features(settings: DpSettings) -> tuple[str, ...]:
-    """What the control plane may count on (contract 1.3)."""
+def features(settings: DpSettings, *, names: bool, redirected: bool) -> tuple[str, ...]:
+    """What the control plane may count on (contract 1.3). `names`: they are answered here; `redirected`: the
+    request says how."""
     optional = (
+        ("feature-embedded-dns", names),
+        ("feature-transparent-proxy-in-dataplane-metadata", redirected),
+        ("feature-bind-outbounds", settings.bind_outbounds and settings.proxy_type == "dataplane"),
         ("feature-readiness-unix-socket", not settings.readiness_unix_socket_disabled),
         ("feature-strict-inbound-ports", settings.strict_inbound_ports),
         ("feature-reuse-port", settings.reuse_port),
@@ -186,27 +208,44 @@ def features(settings: DpSettings) -> tuple[str, ...]:
     return always + tuple(name for name, wanted in optional if wanted)
 
 
-def make_plan(settings: DpSettings, resource: ProxyResource | None, facts: HostFacts) -> Plan:
+def make_plan(
+    settings: DpSettings,
+    resource: ProxyResource | None,
+    facts: HostFacts,
+    names: NameServing | None = None,
+    transparent: Config | None = None,
+) -> Plan:
     """Combine all of it."""
     paths = Paths(facts.work_dir)
     if resource and facts.admin_port:
         resource = resource.with_admin_port(facts.admin_port)
+    if transparent:
+        transparent = name_serving.with_dns(transparent, names, facts.dns_port or transparent.dns_port)
     return Plan(
         identity=identify(settings, resource),
         resource=resource,
-        features=features(settings),
+        features=features(settings, names=names is not None, redirected=transparent is not None),
         paths=paths,
         facts=facts,
         bootstrap_url=bootstrap_url(settings.cp_address),
         envoy_argv=envoy_argv(settings, facts.envoy_binary, paths.bootstrap),
-        notes=_port_notes(settings, facts),
+        dns_marker=settings.dns_envoy_port if names else 0,
+        transparent_proxy=transparent.to_dataplane() if transparent else None,
+        notes=_port_notes(settings, facts, names),
     )
 
 
-def _port_notes(settings: DpSettings, facts: HostFacts) -> tuple[str, ...]:
+def _port_notes(settings: DpSettings, facts: HostFacts, names: NameServing | None) -> tuple[str, ...]:
     notes = []
     if facts.admin_port not in (0, DEFAULT_ADMIN_PORT):
         notes.append(f"port {DEFAULT_ADMIN_PORT} is taken; Envoy's admin interface gets {facts.admin_port}")
     if facts.readiness_port != settings.readiness_port:
         notes.append(f"port {settings.readiness_port} is taken; GET /ready is on {facts.readiness_port}")
+    if names and facts.dns_port != names.port:
+        notes.append(f"port {names.port} is taken; names are answered on {facts.dns_port}")
+    if facts.dns_metrics_port not in (0, settings.dns_prometheus_port):
+        notes.append(
+            f"port {settings.dns_prometheus_port} is taken; GET /metrics about DNS is on "
+            f"{facts.dns_metrics_port}"
+        )
     return tuple(notes)

@@ -55,13 +55,12 @@ def is_free(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def readiness_listener(port: int, chosen_by_user: bool) -> Iterator[socket.socket]:
-    """A listening socket, on another port if this one is taken and the user did not choose it."""
+def loopback_listener(port: int, option: str, *, chosen_by_user: bool) -> Iterator[socket.socket]:
+    """A listening socket, on another port if this one is taken and the user did not choose it by `option`."""
     server = _listen(port)
     if server is None and chosen_by_user:
         raise UserError(
-            f"KUMA_READINESS_PORT {port} is in use on {LOOPBACK}; choose another, "
-            "or leave the variable out to get a free one"
+            f"{option} {port} is in use on {LOOPBACK}; choose another, or leave it out to get a free one"
         )
     with server or socket.create_server((LOOPBACK, 0), backlog=_BACKLOG) as listener:
         yield listener

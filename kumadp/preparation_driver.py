@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from kumadp import host_disk
+from kumadp import host_disk, name_serving
+from kumadp.background_worker import beside
 from kumadp.envoy.version import version_warning
 from kumadp.envoy.version_process import VersionProbe
+from kumadp.name_serving import NameServing
 from kumadp.plan import DEFAULT_ADMIN_PORT, HostFacts, Plan, identify, make_plan
-from kumadp.ports_server import PortClaims, is_free, readiness_listener
+from kumadp.ports_server import PortClaims, is_free, loopback_listener
 from kumadp.proxy_resource import ProxyResource, parse_resource
 from kumadp.settings import DpSettings
 from kumadp.thread_worker import in_thread
@@ -22,7 +26,31 @@ from kumamesh.errors import UserError
 from kumamesh.settings import Origin, Resolved
 from kumamesh.template import parse_variables, render
 
+if TYPE_CHECKING:
+    from kumadp_dns.name_server_process import NameServer
+    from kumamesh.transparent_proxy.config import Config
+
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What was read for this run. `resource_text` may be ""; `source` says where it is from."""
+
+    resource_text: str
+    source: str
+    transparent: Config | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NameAnswers:
+    """A name server that answers already, what it does not know yet by others."""
+
+    server: NameServer
+    serving: NameServing
+    port: int
+    metrics_listener: socket.socket | None
+    started: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +63,28 @@ class Prepared:
     ca_source: str
     claims: PortClaims
     readiness_listener: socket.socket
+    names: NameAnswers | None
 
 
 @contextlib.asynccontextmanager
 async def prepared(
-    resolved: Resolved[DpSettings], probe: VersionProbe, resource_text: str, source: str
+    resolved: Resolved[DpSettings], probe: VersionProbe, inputs: Inputs
 ) -> AsyncIterator[Prepared]:
-    """All of it is given back when the block ends. Raises UserError."""
+    """All of it is given back when the block ends, the name server first of it. Raises UserError."""
     settings = resolved.settings
     token = TokenSource.from_settings(settings)
-    resource = _resource(settings, resource_text, source)
+    resource = _resource(settings, inputs.resource_text, inputs.source)
     identify(settings, resource)
     ca_pem, ca_source = host_disk.trusted_ca(settings)
-    with contextlib.ExitStack() as held:
+    async with contextlib.AsyncExitStack() as held:
         folder = held.enter_context(work_dir(settings.work_dir))
         claims = held.enter_context(PortClaims())
-        chosen = resolved.origins["readiness_port"] is not Origin.DEFAULT
-        listener = held.enter_context(readiness_listener(settings.readiness_port, chosen))
+        listener = held.enter_context(_listener(resolved, "readiness_port", "KUMA_READINESS_PORT"))
+        serving = name_serving.name_serving(
+            resolved, resource, inputs.transparent, ipv6=host_disk.has_ipv6_loopback()
+        )
+        names = await held.enter_async_context(_answering(resolved, serving)) if serving else None
+        metrics = names.metrics_listener if names else None
         facts = HostFacts(
             work_dir=folder,
             admin_port=_admin_port(resource, claims),
@@ -63,10 +96,41 @@ async def prepared(
             ipv6=settings.ipv6_enabled and host_disk.has_ipv6(),
             memory_limit_bytes=host_disk.memory_limit_bytes(settings.max_memory_bytes),
             token_path=token.path,
+            dns_port=names.port if names else 0,
+            dns_metrics_port=metrics.getsockname()[1] if metrics else 0,
         )
-        plan = make_plan(settings, resource, facts)
+        plan = make_plan(settings, resource, facts, serving, inputs.transparent)
         _say(plan, settings)
-        yield Prepared(settings, plan, token, ca_source, claims, listener)
+        yield Prepared(settings, plan, token, ca_source, claims, listener, names)
+
+
+@contextlib.asynccontextmanager
+async def _answering(resolved: Resolved[DpSettings], serving: NameServing) -> AsyncIterator[NameAnswers]:
+    """From here on, so that its process is up before gRPC is imported (DESIGN.md 3.7)."""
+    from kumadp_dns.name_server_process import NameServer, bind
+
+    with contextlib.ExitStack() as held:
+        metrics = None
+        if resolved.settings.dns_prometheus_port:
+            option = "--dns-prometheus-port (KUMA_DNS_PROMETHEUS_PORT)"
+            metrics = held.enter_context(_listener(resolved, "dns_prometheus_port", option))
+        sockets = bind(
+            serving.addresses, serving.port, exact=serving.exact, remedy=name_serving.remedy(serving)
+        )
+        server = NameServer(sockets)
+        try:
+            server.start()
+            async with beside(server.supervise(), "the care for the name server"):
+                yield NameAnswers(server, serving, sockets.port, metrics, time.monotonic())
+        finally:
+            await server.close()
+
+
+def _listener(
+    resolved: Resolved[DpSettings], name: str, option: str
+) -> contextlib.AbstractContextManager[socket.socket]:
+    chosen = resolved.origins[name] is not Origin.DEFAULT
+    return loopback_listener(getattr(resolved.settings, name), option, chosen_by_user=chosen)
 
 
 def _resource(settings: DpSettings, text: str, source: str) -> ProxyResource | None:

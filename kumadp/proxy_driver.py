@@ -6,9 +6,12 @@ The agent imports this while Envoy boots.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import AsyncIterator
 
+from kumadp.background_worker import beside
 from kumadp.envoy.admin import AdminClient, AdminError
 from kumadp.envoy.process import EnvoyProcess
 from kumadp.lifecycle.driver import Driver, WorldError
@@ -19,12 +22,15 @@ from kumadp.lifecycle.machine import (
     EnvoyExited,
     Event,
     Machine,
+    Named,
     Phase,
     Refused,
     Step,
     StopSignal,
     Timing,
 )
+from kumadp.names_driver import Names
+from kumadp.page_server import PageServer
 from kumadp.preparation_driver import Prepared
 from kumadp.readiness import Readiness
 from kumadp.readiness_server import ReadinessServer
@@ -47,7 +53,12 @@ class Proxy:
         host, port = admin
         self._admin = AdminClient(_ANY_ADDRESS.get(host, host), port)
         self._readiness = ReadinessServer()
-        self._machine = Machine(Timing(drain=prepared.settings.drain_time))
+        names = prepared.names
+        self._machine = Machine(
+            Timing(drain=prepared.settings.drain_time),
+            names_awaited=names is not None and names.serving.awaited,
+        )
+        self._names = Names(names.server, names.started, self._named) if names else None
         self._driver = Driver(self._machine, self)
 
     def stop_signal(self) -> None:
@@ -61,16 +72,30 @@ class Proxy:
         paths, settings = self._prepared.plan.paths, self._prepared.settings
         unix_path = None if settings.readiness_unix_socket_disabled else paths.readiness_socket
         self._envoy.on_exit(lambda code: self._post(EnvoyExited(code)))
-        await self._relay.start(self)
+        await self._relay.start(self, self._names.offer if self._names else None)
         alarm = asyncio.get_running_loop().call_later(SILENCE_S, self._warn_if_silent)
         try:
-            async with self._readiness.serving(self._prepared.readiness_listener, unix_path):
+            async with (
+                self._readiness.serving(self._prepared.readiness_listener, unix_path),
+                self._naming(),
+            ):
                 end = await self._driver.run()
                 if self._machine.phase in (Phase.STOPPING, Phase.KILLED):
                     await self._relay.leave()
                 return end
         finally:
             alarm.cancel()
+
+    @contextlib.asynccontextmanager
+    async def _naming(self) -> AsyncIterator[None]:
+        """Name tables are taken over, and figures told."""
+        async with contextlib.AsyncExitStack() as held:
+            if self._names and self._prepared.names:
+                await held.enter_async_context(beside(self._names.run(), "the taking over of names"))
+                if self._prepared.names.metrics_listener:
+                    figures = PageServer("/metrics", self._names.metrics)
+                    await held.enter_async_context(figures.serving(self._prepared.names.metrics_listener))
+            yield
 
     def _warn_if_silent(self) -> None:
         if not self._relay.reached and self._machine.phase is Phase.STARTING:
@@ -81,6 +106,9 @@ class Proxy:
                 SILENCE_S,
                 self._prepared.plan.paths.relay_socket,
             )
+
+    def _named(self) -> None:
+        self._post(Named())
 
     def _post(self, event: Event) -> None:
         self._driver.post(event)
@@ -104,6 +132,15 @@ class Proxy:
             log.info("ready %.2f s after Envoy's start", time.monotonic() - self._envoy.started)
         else:
             log.info("stopping")
+
+    def tell_nameless(self) -> None:
+        if self._names:
+            self._names.first.nameless = True
+        log.warning(
+            "ready without the names of the mesh, which have not come within %.0f s: programs cannot resolve "
+            "them yet; see above for what Envoy refuses, and the log of the control plane",
+            self._machine.timing.names,
+        )
 
     def signal_envoy(self, number: int) -> None:
         self._envoy.send(number)

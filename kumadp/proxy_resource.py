@@ -34,6 +34,11 @@ class ProxyResource:
         admin = _networking(self.document).get("admin")
         return int(admin.get("port") or 0) if isinstance(admin, Mapping) else 0
 
+    @property
+    def redirected(self) -> bool:
+        """Whether it says itself that the host's traffic is redirected to the proxy."""
+        return bool(_networking(self.document).get("transparentProxying"))
+
     def with_admin_port(self, port: int) -> ProxyResource:
         networking = dict(_networking(self.document))
         admin = networking.get("admin") or {}

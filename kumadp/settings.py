@@ -8,6 +8,7 @@ from pathlib import Path
 from kumamesh.settings import Seconds, option
 
 PROXY_TYPES = ("dataplane", "ingress", "egress")
+DNS_PORT = 15053
 ENVOY_LOG_LEVELS = ("trace", "debug", "info", "warning", "warn", "error", "critical", "off")
 
 
@@ -145,11 +146,86 @@ class DpSettings:
         env="KUMA_READINESS_UNIX_SOCKET_DISABLED",
         help="Answer GET /ready on the port only, not on a Unix socket too",
     )
+    bind_outbounds: bool = option(
+        False,
+        env="KUMA_DATAPLANE_RUNTIME_BIND_OUTBOUNDS",
+        flag="bind-outbounds",
+        help="Listen on the virtual addresses of services themselves, which must be local ones "
+        "(127.0.0.0/8); nothing is redirected, and no root is needed",
+    )
+    transparent_proxy: bool = option(
+        False,
+        flag="transparent-proxy",
+        help="The host's traffic is redirected to this proxy, by `kumactl install transparent-proxy` as it "
+        "is without options",
+    )
+    transparent_proxy_config: tuple[str, ...] = option(
+        (),
+        flag="transparent-proxy-config",
+        help="File with the settings that the host's traffic is redirected by, `-` for standard input; "
+        "several, or a list with commas, are laid over each other",
+    )
     dns_enabled: bool = option(
         True,
         env="KUMA_DNS_ENABLED",
         flag="dns-enabled",
-        help="Accepted, so that commands for Kuma work; this version answers no names",
+        help="Answer DNS queries: names of the mesh here, all others by the servers of /etc/resolv.conf",
+    )
+    dns_proxy_port: int = option(
+        DNS_PORT,
+        env="KUMA_DNS_PROXY_PORT",
+        flag="dns-proxy-port",
+        help="Port of the name server, UDP and TCP; not set and taken: another free one, unless DNS is "
+        "redirected to it",
+    )
+    dns_address: tuple[str, ...] = option(
+        (),
+        env="KUMADP_DNS_ADDRESS",
+        flag="dns-address",
+        help="Addresses that the name server listens on; empty: 127.0.0.1 and ::1, and all where virtual "
+        "networks are redirected; whoever reaches one can use this host's DNS servers",
+    )
+    dns_prometheus_port: int = option(
+        19153,
+        env="KUMA_DNS_PROMETHEUS_PORT",
+        flag="dns-prometheus-port",
+        help="Loopback port of GET /metrics, about DNS; not set and taken: another free one; 0: none",
+    )
+    dns_envoy_port: int = option(
+        15054,
+        env="KUMA_DNS_ENVOY_DNS_PORT",
+        flag="dns-envoy-port",
+        help="Tells control planes of Kuma that DNS is on; nothing listens there",
+    )
+    dns_coredns_port: int = option(
+        DNS_PORT,
+        env="KUMA_DNS_CORE_DNS_PORT",
+        flag="dns-coredns-port",
+        help="The same as --dns-proxy-port, which wins unless it is 0",
+    )
+    dns_coredns_path: str = option(
+        "",
+        env="KUMA_DNS_CORE_DNS_BINARY_PATH",
+        flag="dns-coredns-path",
+        help="Accepted, so that commands for Kuma work; there is no CoreDNS",
+    )
+    dns_coredns_template: str = option(
+        "",
+        env="KUMA_DNS_CORE_DNS_CONFIG_TEMPLATE_PATH",
+        flag="dns-coredns-config-template-path",
+        help="Accepted, so that commands for Kuma work; there is no CoreDNS",
+    )
+    dns_config_dir: str = option(
+        "",
+        env="KUMA_DNS_CONFIG_DIR",
+        flag="dns-server-config-dir",
+        help="Accepted, so that commands for Kuma work; the name server has no files",
+    )
+    dns_enable_logging: bool = option(
+        False,
+        env="KUMA_DNS_ENABLE_LOGGING",
+        flag="dns-enable-logging",
+        help="Accepted, so that commands for Kuma work; `kuma-dp dns lookup` tells of single names",
     )
     system_ca_path: str = option(
         "",

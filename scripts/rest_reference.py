@@ -26,7 +26,8 @@ that a path does not know) and 503 (the store is not there) are possible everywh
 a request line of more than 8 KB, is answered 400 in plain text.
 
 **Two writers.** GET of one resource answers an `ETag`, its version. PUT and DELETE with that in `If-Match`
-act on exactly this version, and are answered 409 when another writer was faster.
+act on exactly this version, and are answered 409 when another writer was faster. GET with it in
+`If-None-Match` is answered 304, without a body, while nothing has changed.
 
 **Shapes.** A resource may be sent flat, with its body under `spec`, or in the shape of Kubernetes
 (`apiVersion`, `kind`, `metadata`, `spec`). What the body leaves out of `type`, `mesh` and `name`, the path

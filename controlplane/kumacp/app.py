@@ -23,7 +23,6 @@ from kumacp.dpserver.server import DpServer
 from kumacp.dpserver.tls_disk import CertificateFiles
 from kumacp.envoyadmin.admin_client import AdminClient
 from kumacp.envoyadmin.proxies_driver import ProxiesDriver
-from kumacp.front.os_process import dump_no_core
 from kumacp.front.process import FrontProcess
 from kumacp.identity.admin_ca import ADMIN_CA_SECRET
 from kumacp.identity.server_cert_disk import ServerCertificate, ensure_server_certificate
@@ -38,11 +37,15 @@ from kumacp.store.api import NotFound, Store
 from kumacp.store.memory import MemoryStore
 from kumacp.store.metered_store import MeteredStore
 from kumacp.store.sqlite import SqliteStore
+from kumacp.vips.names import VipSettings
+from kumacp.vips.settings import vip_settings
+from kumacp.vips.vip_driver import VipDriver
 from kumacp.xds.build import build
 from kumacp.xds.hub import Hub
 from kumamesh import logs
 from kumamesh.errors import UserError
 from kumamesh.logs import Levels
+from kumamesh.os_process import dump_no_core
 from kumamesh.resource import ResourceKey
 from kumamesh.settings import Resolved
 from kumamesh.version import VERSION
@@ -86,17 +89,20 @@ class _ControlPlane:
         front: FrontProcess,
         bootstrap: BootstrapServer,
         diagnostics: DiagnosticsServer,
+        vips: VipDriver,
     ) -> None:
         self._dp_server = dp_server
         self._front = front
         self._bootstrap = bootstrap
         self._diagnostics = diagnostics
+        self._vips = vips
 
     @classmethod
     async def start(
         cls, settings: CpSettings, checked: Role, levels: Levels, stack: AsyncExitStack
     ) -> _ControlPlane:
         """Everything listening; `stack` ends what was started, also when a later part cannot start."""
+        addresses = vip_settings(settings)
         general = ensure_server_certificate(settings.work_dir, settings.tls_cert_file, settings.tls_key_file)
         own = (settings.dp_server_tls_cert_file, settings.dp_server_tls_key_file)
         dp_certificate = _certificate(settings, own, general)
@@ -111,7 +117,7 @@ class _ControlPlane:
         await diagnostics.start()
         stack.push_async_callback(diagnostics.stop)
 
-        hub = Hub(checked.zone, build, inbound_rbac)
+        hub = Hub(checked.zone, build, inbound_rbac, addresses)
         files = CertificateFiles(dp_certificate.cert_path, dp_certificate.key_path)
         instance = str(uuid.uuid4())
         dp_server = DpServer(
@@ -129,6 +135,7 @@ class _ControlPlane:
         front = FrontProcess.start(DP_SERVER_INTERFACE, settings.dp_server_port, grpc_socket, bootstrap.take)
         stack.push_async_callback(front.stop)
         await ensure_defaults(store, manager, settings)
+        vips = await _vip_driver(store, settings, addresses)
         proxies = ProxiesDriver(hub, dp_server.connection, AdminClient(lambda: _admin_ca(store)))
         api = await _api_server(
             settings, store, manager, certificate=general, instance=instance, proxies=proxies
@@ -138,6 +145,7 @@ class _ControlPlane:
         metrics.expose_dp_server(dp_server.stats)
         metrics.expose_hub(hub)
         metrics.expose_store(store)
+        metrics.expose_vips(vips.figures)
         metrics.expose_http("dp_server", bootstrap.traffic)
         metrics.expose_http("api_server", api.traffic)
         metrics.expose("tokens_issued_total", lambda: api.tokens_issued)
@@ -147,7 +155,7 @@ class _ControlPlane:
         # Last, because a gRPC server that was started must be stopped in a way of its own: see `serve`.
         await dp_server.start(f"unix:{grpc_socket}")
         _calm_garbage_collection()
-        return cls(dp_server, front, bootstrap, diagnostics)
+        return cls(dp_server, front, bootstrap, diagnostics, vips)
 
     async def serve(self, stopping: asyncio.Event) -> None:
         """Until `stopping`; UserError when a part ends by itself."""
@@ -156,6 +164,7 @@ class _ControlPlane:
                 bootstrap = group.create_task(self._bootstrap.run())
                 watch = group.create_task(self._front.wait())
                 group.create_task(self._dp_server.run())
+                vips = group.create_task(self._vips.run())
                 self._diagnostics.ready = True
                 _log.info("kuma-cp is ready", extra={"version": VERSION, "dp_server_port": self._front.port})
                 await stopping.wait()
@@ -164,8 +173,21 @@ class _ControlPlane:
                 await self._dp_server.stop(STOP_GRACE_S)
                 bootstrap.cancel()
                 watch.cancel()
+                vips.cancel()
         except* UserError as group_of_one:
             raise group_of_one.exceptions[0] from None
+
+
+async def _vip_driver(store: Store, settings: CpSettings, addresses: VipSettings) -> VipDriver:
+    """With all that is stored."""
+    vips = VipDriver(
+        store,
+        addresses,
+        service_vips=settings.dns_service_vip_enabled,
+        longest_rest_s=settings.vip_refresh_interval,
+    )
+    await vips.load()
+    return vips
 
 
 async def _api_server(

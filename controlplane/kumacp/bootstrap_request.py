@@ -75,7 +75,7 @@ class BootstrapRequest(_Part):
     workdir: str = ""
     metrics_resources: MetricsResources = MetricsResources()
     system_ca_path: str = ""
-    dataplane_config: dict[str, Any] | None = None
+    dataplane_config: Any = None  # `parse_redirection` reads it, to say what is wrong with it
     ipv6_enabled: bool = Field(default=True, alias="ipv6Enabled")
     spire_resources: SpireResources = SpireResources()
 

@@ -21,6 +21,7 @@ from kumacp.dpserver.refusal import Refused
 from kumacp.identity.server_cert import SubjectNames, is_ca
 from kumacp.identity.signing_keys import KeyRing
 from kumacp.settings import CpSettings
+from kumacp.xds.transparent import BIND_OUTBOUNDS, IN_METADATA, parse_redirection
 from kumadp_bootstrap.params import BootstrapParams, GatewayParams
 from kumadp_bootstrap.render import render
 from kumamesh.errors import UserError, one_line
@@ -39,7 +40,6 @@ MAX_RESOURCE_CHARS = 2 * 2**20
 """A Dataplane with 10,000 outbounds has half of that."""
 
 UNIFIED_NAMES = "feature-unified-resource-naming"
-TRANSPARENT_PROXY_IN_METADATA = "feature-transparent-proxy-in-dataplane-metadata"
 
 _UNPROVEN = (
     "Dataplane Token is required. Generate token using 'kumactl generate dataplane-token > /path/file' and "
@@ -191,6 +191,7 @@ def _proxy(request: BootstrapRequest, proxy_type: ProxyType, facts: BootstrapFac
         mesh = _mesh(resource, proxy_type, facts) if resource else None
         if resource is None or mesh is None:
             raise _Refusal(404)
+        _check_outbounds(request, resource)
         return _Proxy(proxy_type, resource, "", mesh)
     resource, document = _brought(request, proxy_type)
     mesh = _mesh(resource, proxy_type, facts)
@@ -260,12 +261,19 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 def _check_outbounds(request: BootstrapRequest, resource: Resource) -> None:
+    """A proxy has the outbounds that its Dataplane declares, or the virtual addresses of its mesh."""
     if not isinstance(resource.spec, Dataplane):
         return
+    try:
+        redirection = parse_redirection(request.dataplane_config)
+    except ValueError as error:
+        raise _Refusal(422, str(error)) from None
     networking = resource.spec.networking
-    in_metadata = TRANSPARENT_PROXY_IN_METADATA in request.features and bool(request.dataplane_config)
+    in_metadata = IN_METADATA in request.features and bool(redirection.outbound)
     if networking.outbound and (networking.transparent_proxying is not None or in_metadata):
         _violation("outbound", "should be empty since dataplane is in Transparent Proxying mode")
+    if networking.outbound and BIND_OUTBOUNDS in request.features:
+        _violation("outbound", "should be empty since the addresses of all services of the mesh are bound")
 
 
 def _authenticate(request: BootstrapRequest, proxy: _Proxy, facts: BootstrapFacts) -> None:

@@ -14,7 +14,8 @@ from kumacp.api import problem
 from kumacp.api.auth import is_local
 from kumacp.api.exchange import Answer, Request, json_answer, text_answer
 from kumacp.api.problem import Problem
-from kumacp.metrics import CONTENT_TYPE, Metrics
+from kumacp.metrics import Metrics
+from kumamesh.exposition import CONTENT_TYPE
 from kumamesh.logs import Levels
 
 log = logging.getLogger(__name__)

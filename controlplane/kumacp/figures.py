@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-LATENCY_BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
-"""A p50 of a millisecond and a p99 of half a minute can both be read from these."""
+from kumamesh.exposition import Histogram
 
 MAX_LABELS = 200
 """Different label values of one figure; what comes after them is counted as `other`."""
@@ -18,24 +15,6 @@ OTHER = "other"
 def count(counter: Counter[str], label: str) -> None:
     """One more of the label."""
     counter[label if label in counter or len(counter) < MAX_LABELS else OTHER] += 1
-
-
-@dataclass(slots=True)
-class Histogram:
-    """Observations in seconds; `buckets[i]` counts those up to `bounds[i]`, the last those above all."""
-
-    bounds: tuple[float, ...] = LATENCY_BOUNDS_S
-    buckets: list[int] = field(default_factory=list)
-    count: int = 0
-    sum: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.buckets = [0] * (len(self.bounds) + 1)
-
-    def observe(self, seconds: float) -> None:
-        self.buckets[bisect_left(self.bounds, seconds)] += 1
-        self.count += 1
-        self.sum += seconds
 
 
 class Histograms:

@@ -13,13 +13,11 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from kumacp.dpserver.stats import DpServerStats, long_type
-from kumacp.exposition import Kind, Labels, MetricSpec, Summary, Value, exposition
 from kumacp.figures import MAX_LABELS, OTHER, Histograms, HttpTraffic
 from kumacp.xds.hub import Counters
+from kumamesh.exposition import Kind, Labels, MetricSpec, Summary, Value, exposition
 from kumamesh.resource import ResourceKey
 from kumamesh.version import PRODUCT, VERSION
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _GAUGE, _HISTOGRAM, _SUMMARY = Kind.GAUGE, Kind.HISTOGRAM, Kind.SUMMARY
 _HTTP = ("code", "method")
@@ -49,6 +47,12 @@ METRICS = (
         _GAUGE,
         ("mesh", "external_service"),
     ),
+    MetricSpec("vip_generation", "Milliseconds from a change of names to the stored addresses", _SUMMARY),
+    MetricSpec("vip_generation_errors", "Times that addresses of names could not be stored"),
+    MetricSpec(
+        "vip_allocation_exhaustion", "Names without an address, for there are none left", _GAUGE, ("mesh",)
+    ),
+    MetricSpec("vip_conflicts", "Names that are wanted more than once, or cannot be made", _GAUGE, ("mesh",)),
     MetricSpec("hds_streams_active", "Connected health discovery streams", _GAUGE),
     MetricSpec("hds_specifiers_total", "Times that a proxy was told what to check"),
     MetricSpec("hds_reports_total", "Reports of proxies on what they checked"),
@@ -104,6 +108,25 @@ class WatchedStore(Protocol):
 
     @property
     def size(self) -> int: ...
+
+
+class VipFigures(Protocol):
+    """The driver of virtual addresses."""
+
+    @property
+    def generations(self) -> int: ...
+
+    @property
+    def generation_ms(self) -> float: ...
+
+    @property
+    def errors(self) -> int: ...
+
+    @property
+    def exhausted(self) -> Mapping[str, float]: ...
+
+    @property
+    def conflicts(self) -> Mapping[str, float]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +213,17 @@ class Metrics:
                 "xds_units_held": lambda: hub.counters.held,
                 "xds_proxies_woken_total": lambda: hub.counters.woken,
                 "external_services_unusable": lambda: _unusable(hub.faults),
+            }
+        )
+
+    def expose_vips(self, figures: VipFigures) -> None:
+        """Everything that the allocation of virtual addresses counts."""
+        self.expose_all(
+            {
+                "vip_generation": lambda: Summary(figures.generations, figures.generation_ms),
+                "vip_generation_errors": lambda: figures.errors,
+                "vip_allocation_exhaustion": lambda: dict(islice(figures.exhausted.items(), MAX_LABELS)),
+                "vip_conflicts": lambda: dict(islice(figures.conflicts.items(), MAX_LABELS)),
             }
         )
 

@@ -97,7 +97,9 @@ class Client:
         return reply.status == 201, texts(self._document(reply) if reply.body else {}, "warnings")
 
     def delete(self, path: str) -> None:
-        self._request("DELETE", path)
+        reply = self._request("DELETE", path)
+        if reply.body:
+            self._document(reply)
 
     def post_for_token(self, path: str, document: Mapping[str, Any]) -> str:
         """The token that a POST answers with: what is none must not end up in the file of a proxy."""
@@ -188,8 +190,8 @@ def _tls(control_plane: ControlPlane) -> dict[str, Any]:
 def _unreachable(url: str, error: urllib3.exceptions.HTTPError) -> str:
     if is_distrust(error):
         return (
-            f"the certificate of the control plane at {url} is not trusted; configure it again with "
-            "`kumactl config control-planes add --overwrite` and --ca-cert-file or --skip-verify"
+            f"the certificate of the control plane at {url} is not trusted; name the file of its CA with "
+            "--ca-cert-file of `kumactl config control-planes add` (and --overwrite if it is known already)"
         )
     return (
         f"cannot reach the control plane at {url}: {failure_reason(error)}; start it with `kuma-cp run`, or "

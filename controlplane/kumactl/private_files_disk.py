@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 
 def replace_files(contents: Mapping[Path, bytes]) -> None:
@@ -14,7 +15,9 @@ def replace_files(contents: Mapping[Path, bytes]) -> None:
     drafts: dict[Path, Path] = {}
     try:
         for target, content in contents.items():
-            drafts[target] = _draft(target, content)
+            with _new_draft(target) as file:
+                drafts[target] = Path(file.name)
+                _fill(file, content)
         while drafts:
             target = next(iter(drafts))
             drafts[target].replace(target)
@@ -24,22 +27,19 @@ def replace_files(contents: Mapping[Path, bytes]) -> None:
             draft.unlink(missing_ok=True)
 
 
-def _draft(target: Path, content: bytes) -> Path:
-    """The content on disk, beside the target; all that can fail has failed when it is there."""
+def _new_draft(target: Path) -> IO[bytes]:
+    """An empty file beside the target."""
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     try:
         # A temporary file of tempfile has mode 0600 from the start.
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        return tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(target)) from None
-    draft = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    return draft
+
+
+def _fill(draft: IO[bytes], content: bytes) -> None:
+    """On disk when this returns: all that can fail has failed then."""
+    draft.write(content)
+    draft.flush()
+    os.fsync(draft.fileno())

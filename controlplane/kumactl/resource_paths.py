@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kumactl.urls import path_of
 from kumamesh.errors import UserError
 from kumamesh.resource import ResourceKey
@@ -16,13 +18,15 @@ def _names(type_: ResourceType) -> tuple[str, ...]:
 _BY_NAME = {name.lower(): type_ for type_ in TYPES.values() for name in _names(type_)}
 
 
-def find_type(name: str) -> ResourceType:
-    """The type for `dataplane`, `dataplanes`, `Dataplane` ...; raises UserError that names the nearest."""
+def find_type(name: str, offered: Sequence[ResourceType] | None = None) -> ResourceType:
+    """The type for `dataplane`, `dataplanes`, `Dataplane` ...; raises UserError that names the nearest, or
+    all, of those that are offered."""
     type_ = _BY_NAME.get(name.lower())
     if type_ is None:
+        offered = known_types() if offered is None else offered
         hint = (
-            suggestion(name.lower(), _BY_NAME)
-            or f". Known are: {', '.join(type_.plural for type_ in known_types())}"
+            suggestion(name.lower(), [known.lower() for each in offered for known in _names(each)])
+            or f". Known are: {', '.join(each.plural for each in offered)}"
         )
         raise UserError(f'unknown resource type "{name}"{hint}')
     return type_

@@ -13,6 +13,7 @@ from kumamesh.commands import Entry
 class _Commands(commands.LazyGroup):
     entries: ClassVar = {
         "run": Entry("kumadp.commands.run:run", "Run a proxy: Envoy, configured by the control plane."),
+        "dns": Entry("kumadp.commands.dns:dns", "Ask the name server of a running proxy."),
         "version": Entry("kumadp.commands.version:version", "Print the version."),
         "demo": Entry("kumadp.demo.cli:demo", "Show two services that talk mTLS, on this machine."),
     }

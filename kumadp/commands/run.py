@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from kumadp import host_disk, plan
+from kumadp import host_disk, name_serving, plan
 from kumadp.envoy.binary import find_envoy
 from kumadp.envoy.version_process import VersionProbe
 from kumadp.settings import DpSettings
@@ -29,7 +29,7 @@ def run(log_level: str | None, /, **flags: Any) -> int:
     resolved = resolve(DpSettings, flags=flags, environ=os.environ)
     settings = resolved.settings
     logs.configure(settings.log_level)
-    for warning in resolved.warnings:
+    for warning in (*resolved.warnings, *name_serving.warnings(resolved)):
         log.warning("%s", warning)
     if resolved.origins["token"] is Origin.FLAG:
         click.echo(f"Warning: {VISIBLE_WARNING}", err=True)
@@ -37,10 +37,14 @@ def run(log_level: str | None, /, **flags: Any) -> int:
     probe = VersionProbe(find_envoy(settings.binary_path))
     try:
         text, source = host_disk.resource_text(settings)
+        transparent = name_serving.transparent_proxy(
+            settings, host_disk.transparent_proxy_documents(settings)
+        )
         # Envoy's answer about its version comes while this is imported.
         from kumadp import agent
+        from kumadp.preparation_driver import Inputs
 
-        end = agent.run(resolved, probe, text, source)
+        end = agent.run(resolved, probe, Inputs(text, source, transparent))
     finally:
         probe.close()
     if end.reason:

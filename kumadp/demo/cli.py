@@ -15,6 +15,7 @@ import click
 from kumadp.demo.process import running
 from kumadp.demo.story_driver import Story
 from kumadp.demo.table import Table
+from kumadp.demo.world import PEER
 from kumamesh.errors import UserError
 
 CONTROL_PLANE = ("kumacp", "aiohttp", "sqlalchemy")
@@ -51,7 +52,8 @@ def _keep(story: Story) -> None:
 REST API        {story.api}
 metrics         http://127.0.0.1:{ports.diagnostics}/metrics
 web app         {story.web}
-backend (mesh)  http://127.0.0.1:{ports.web_outbound}/
+backend (mesh)  http://{story.virtual_address}:{ports.virtual}/
+its name        kuma-dp dns lookup {PEER} --port={ports.web_dns}
 Envoy of web    http://127.0.0.1:{ports.admin[0]}/
 files, logs     {story.folder}
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kumadp import dns_client
 from kumadp.demo import rest_client, world
 from kumadp.demo.process import Program, free_ports
 from kumadp.demo.table import Table
@@ -27,11 +29,14 @@ class Story:
         self.table = table
         self.ports = world.Ports.from_free(free_ports(world.Ports.COUNT))
         self.api = f"http://127.0.0.1:{self.ports.api}"
+        self.virtual_address = ""
+        """Of backend."""
         self.web = f"http://127.0.0.1:{self.ports.web_app}/call"
 
     def play(self) -> None:
         self._start_control_plane()
         self._start_pair()
+        self._look_up()
         self._first_requests()
         self._turn_mtls_on()
         self._deny_and_allow()
@@ -48,22 +53,43 @@ class Story:
     def _start_pair(self) -> None:
         with self.table.step("web and backend with a sidecar each, ready") as step:
             self._start_app("backend-1", self.ports.backend_apps[0])
-            self._start_app("web-1", self.ports.web_app, f"http://127.0.0.1:{self.ports.web_outbound}/")
+            ports = self.ports
+            self._start_app("web-1", ports.web_app, world.PEER, str(ports.virtual), str(ports.web_dns))
             sidecars = [
-                self._start_sidecar(world.backend_dataplane(self.ports, 1), self.ports.readiness[1]),
-                self._start_sidecar(world.web_dataplane(self.ports), self.ports.readiness[0]),
+                self._start_sidecar(world.backend_dataplane(ports, 1), ports.readiness[1]),
+                self._start_sidecar(
+                    world.web_dataplane(ports),
+                    ports.readiness[0],
+                    "--bind-outbounds",
+                    f"--dns-proxy-port={ports.web_dns}",
+                ),
             ]
             for sidecar, port in sidecars:
                 self._wait_ready(sidecar, port)
             step.result = "both Envoys READY"
 
+    def _look_up(self) -> None:
+        with self.table.step(f"{world.PEER} looked up at web's sidecar") as step:
+            origin = ""
+
+            def known() -> bool:
+                nonlocal origin
+                with contextlib.suppress(UserError):
+                    answer = dns_client.lookup(world.PEER, "A", "127.0.0.1", self.ports.web_dns).answer
+                    self.virtual_address = answer.records[0].split()[-1] if answer.records else ""
+                    origin = answer.origin
+                return self.virtual_address != ""
+
+            self.programs[0].wait_until(known, f"the name {world.PEER}", timeout_s=30.0)
+            step.result = f"{self.virtual_address}, from: {origin}"
+
     def _first_requests(self) -> None:
-        with self.table.step("web -> backend through both Envoys") as step:
+        with self.table.step(f"web -> http://{world.PEER}:{self.ports.virtual}") as step:
             self._until(lambda status, _: status == 200, "the first answer")
             good = sum(self._call()[0] == 200 for _ in range(REQUESTS))
             if good != REQUESTS:
                 raise UserError(f"only {good} of {REQUESTS} requests from web to backend were answered")
-            step.result = f"{good} of {REQUESTS} answered, plain text"
+            step.result = f"{good} of {REQUESTS} answered through both Envoys, plain text"
 
     def _turn_mtls_on(self) -> None:
         with self.table.step("mTLS on: first request with a client identity") as step:
@@ -101,7 +127,7 @@ class Story:
         url = f"http://127.0.0.1:{port}/"
         app.wait_until(lambda: rest_client.request("GET", url)[0] == 200, "an answer")
 
-    def _start_sidecar(self, dataplane: dict[str, Any], readiness: int) -> tuple[Program, int]:
+    def _start_sidecar(self, dataplane: dict[str, Any], readiness: int, *further: str) -> tuple[Program, int]:
         name = dataplane["name"]
         status, token = rest_client.request(
             "POST", f"{self.api}/tokens/dataplane", {"name": name, "mesh": "default", "validFor": "1h"}
@@ -120,6 +146,7 @@ class Story:
             f"--dataplane-file={resource}",
             f"--dataplane-token-file={token_file}",
             "--drain-time=2s",
+            *further,
         ]
         return self._start(f"kuma-dp-{name}", arguments, {"KUMA_READINESS_PORT": str(readiness)}), readiness
 

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+VIRTUAL_ADDRESSES = "127.240.0.0/16"
+"""Every host has them already, and none uses them: so proxies can listen there, and no root is needed."""
+PEER = "backend.mesh"
+
 
 @dataclass(frozen=True, slots=True)
 class Ports:
@@ -17,21 +21,23 @@ class Ports:
     diagnostics: int
     web_app: int
     web_inbound: int
-    web_outbound: int
+    web_dns: int
+    virtual: int
+    """Of all virtual addresses."""
     backend_apps: tuple[int, int]
     backend_inbounds: tuple[int, int]
     readiness: tuple[int, int, int]
     admin: tuple[int, int, int]
 
-    COUNT: ClassVar[int] = 17
+    COUNT: ClassVar[int] = 18
 
     @classmethod
     def from_free(cls, ports: Sequence[int]) -> Ports:
         """Assign COUNT distinct ports."""
-        api, api_https, dp_server, diagnostics, web_app, web_inbound, web_outbound, *rest = ports
+        api, api_https, dp_server, diagnostics, web_app, web_inbound, web_dns, virtual, *rest = ports
         apps, inbounds = (rest[0], rest[1]), (rest[2], rest[3])
         readiness, admin = (rest[4], rest[5], rest[6]), (rest[7], rest[8], rest[9])
-        single = (api, api_https, dp_server, diagnostics, web_app, web_inbound, web_outbound)
+        single = (api, api_https, dp_server, diagnostics, web_app, web_inbound, web_dns, virtual)
         return cls(*single, apps, inbounds, readiness, admin)
 
 
@@ -48,27 +54,24 @@ def control_plane_environment(ports: Ports, work_dir: str) -> dict[str, str]:
         "KUMA_DP_SERVER_PORT": str(ports.dp_server),
         "KUMADP_DIAGNOSTICS_SERVER_INTERFACE": "127.0.0.1",
         "KUMA_DIAGNOSTICS_SERVER_PORT": str(ports.diagnostics),
+        "KUMA_DNS_SERVER_CIDR": VIRTUAL_ADDRESSES,
+        "KUMA_DNS_SERVER_SERVICE_VIP_PORT": str(ports.virtual),
     }
 
 
 def web_dataplane(ports: Ports) -> dict[str, Any]:
-    """The Dataplane of `web`, which reaches `backend` at its outbound port."""
-    outbound = [{"port": ports.web_outbound, "tags": {"kuma.io/service": "backend"}}]
-    return _dataplane(
-        "web-1", "web", inbound=ports.web_inbound, app=ports.web_app, admin=ports.admin[0], outbound=outbound
-    )
+    """The Dataplane of `web`, which says nothing of `backend`."""
+    return _dataplane("web-1", "web", inbound=ports.web_inbound, app=ports.web_app, admin=ports.admin[0])
 
 
 def backend_dataplane(ports: Ports, number: int) -> dict[str, Any]:
     """The Dataplane of an instance of `backend`; `number` is 1 or 2."""
     inbound, app = ports.backend_inbounds[number - 1], ports.backend_apps[number - 1]
     admin = ports.admin[number]
-    return _dataplane(f"backend-{number}", "backend", inbound=inbound, app=app, admin=admin, outbound=[])
+    return _dataplane(f"backend-{number}", "backend", inbound=inbound, app=app, admin=admin)
 
 
-def _dataplane(
-    name: str, service: str, *, inbound: int, app: int, admin: int, outbound: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _dataplane(name: str, service: str, *, inbound: int, app: int, admin: int) -> dict[str, Any]:
     tags = {"kuma.io/service": service, "kuma.io/protocol": "http"}
     return {
         "type": "Dataplane",
@@ -78,7 +81,6 @@ def _dataplane(
             "address": "127.0.0.1",
             "admin": {"port": admin},
             "inbound": [{"port": inbound, "servicePort": app, "tags": tags}],
-            "outbound": outbound,
         },
     }
 

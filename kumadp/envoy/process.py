@@ -9,7 +9,7 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from kumadp.parent_process import ending_with_parent
 
@@ -58,13 +58,14 @@ class EnvoyProcess:
         self._pidfd = -1
 
 
-def reap_orphans(ours: int) -> None:
-    """What the first process of a container owes its orphans. The child `ours` keeps its exit code for the
-    one who waits for it."""
+def reap_orphans(ours: Callable[[], Collection[int | None]]) -> None:
+    """What the first process of a container owes its orphans. The children `ours` keep their exit codes for
+    the one who waits for them."""
     import psutil  # takes 7 ms, which only a container's first process needs to spend
 
+    spared = ours()
     for child in psutil.Process().children():
-        if child.pid != ours:
+        if child.pid not in spared:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(child.pid, os.WNOHANG)
 

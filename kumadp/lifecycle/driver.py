@@ -21,6 +21,7 @@ from kumadp.lifecycle.machine import (
     SignalEnvoy,
     Step,
     StepDone,
+    TellNameless,
     Tick,
     WakeAt,
 )
@@ -35,6 +36,8 @@ class World(Protocol):
     """What the driver can do to the world. The asynchronous calls are bounded in time by themselves."""
 
     def set_readiness(self, state: Readiness) -> None: ...
+
+    def tell_nameless(self) -> None: ...
 
     def signal_envoy(self, number: int) -> None: ...
 
@@ -96,6 +99,8 @@ class Driver:
         match command:
             case SetReadiness():
                 self._world.set_readiness(command.state)
+            case TellNameless():
+                self._world.tell_nameless()
             case SignalEnvoy():
                 self._world.signal_envoy(command.number)
             case AskLive():

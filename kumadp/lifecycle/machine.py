@@ -27,9 +27,11 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. `min_drain` is how long peers get to hear that this proxy leaves, even when idle."""
+    """Seconds. `min_drain` is how long peers get to hear that this proxy leaves, even when idle; `names` is
+    how long a proxy that is ready otherwise waits for its first name table."""
 
     drain: float
+    names: float = 15.0
     min_drain: float = 1.0
     grace: float = 5.0
     live_poll: float = 0.02
@@ -52,6 +54,11 @@ class DrainSignal:
 @dataclass(frozen=True, slots=True)
 class Configured:
     """Envoy accepted its first clusters and listeners."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The first name table is in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,18 @@ class EnvoyExited:
     code: int
 
 
-Event = StopSignal | DrainSignal | Configured | Live | StepDone | Connections | Tick | Refused | EnvoyExited
+Event = (
+    StopSignal
+    | DrainSignal
+    | Configured
+    | Named
+    | Live
+    | StepDone
+    | Connections
+    | Tick
+    | Refused
+    | EnvoyExited
+)
 
 # Commands
 
@@ -102,6 +120,11 @@ Event = StopSignal | DrainSignal | Configured | Live | StepDone | Connections | 
 @dataclass(frozen=True, slots=True)
 class SetReadiness:
     state: Readiness
+
+
+@dataclass(frozen=True, slots=True)
+class TellNameless:
+    """The proxy becomes ready without its names, which are too long in coming."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +156,7 @@ class SignalEnvoy:
     number: int
 
 
-Command = SetReadiness | AskLive | CountConnections | Perform | WakeAt | SignalEnvoy | Exit
+Command = SetReadiness | TellNameless | AskLive | CountConnections | Perform | WakeAt | SignalEnvoy | Exit
 
 
 class Phase(Enum):
@@ -148,11 +171,14 @@ class Phase(Enum):
 
 @dataclass(slots=True)
 class Machine:
-    """One run of Envoy."""
+    """One run of Envoy; `names_awaited`: it is not ready before there is a name table."""
 
     timing: Timing
+    names_awaited: bool = False
     phase: Phase = Phase.STARTING
     _configured: bool = False
+    _nameless_until: float | None = None
+    """Set once nothing but the names is missing."""
     _left: bool = False
     _steps: deque[Step] = field(default_factory=deque)
     _drain_from: float = 0.0
@@ -169,6 +195,8 @@ class Machine:
             case Configured():
                 self._configured = True
                 return [AskLive()] if self.phase is Phase.STARTING else []
+            case Named():
+                return self._named()
             case Live():
                 return self._live(event.live, now)
             case StepDone():
@@ -187,6 +215,17 @@ class Machine:
             return []
         if not live:
             return [WakeAt(now + self.timing.live_poll)]
+        if not self.names_awaited:
+            return self._ready()
+        if self._nameless_until is None:
+            self._nameless_until = now + self.timing.names
+        return [WakeAt(self._nameless_until)]
+
+    def _named(self) -> list[Command]:
+        self.names_awaited = False
+        return self._ready() if self.phase is Phase.STARTING and self._nameless_until is not None else []
+
+    def _ready(self) -> list[Command]:
         self.phase = Phase.READY
         return [SetReadiness(Readiness.READY)]
 
@@ -255,6 +294,8 @@ class Machine:
 
     def _tick(self, now: float) -> list[Command]:
         match self.phase:
+            case Phase.STARTING if self._nameless_until is not None:
+                return [TellNameless(), *self._ready()] if now >= self._nameless_until else []
             case Phase.STARTING:
                 return [AskLive()] if self._configured else []
             case Phase.DRAINING if now >= self._deadline:

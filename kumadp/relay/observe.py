@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any
 
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.message import DecodeError
 
+from kumadp.relay.name_table import NameTable
 from kumamesh.xds import CLUSTER, LISTENER
 
 ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
@@ -52,16 +53,13 @@ class TypeCounts:
     acked_nonce: str = ""
 
 
-class _Request(Protocol):
-    type_url: str
-    response_nonce: str
-
-
 @dataclass(slots=True)
 class Observer:
-    """One stream, seen from the relay. Nothing here is shared between streams: nonces belong to one."""
+    """One stream, seen from the relay. Streams share `names` and nothing else: nonces belong to one."""
 
     delta: bool
+    names: NameTable | None = None
+    """Told of listeners, where it is wanted."""
     types: dict[str, TypeCounts] = field(default_factory=dict)
     undecodable: int = 0
     _outstanding: OrderedDict[str, str] = field(default_factory=OrderedDict)
@@ -77,10 +75,19 @@ class Observer:
             return None
         counts = self._counts(message.type_url)
         counts.requests += 1
+        if self.names and message.type_url == LISTENER and counts.requests == 1:
+            self.names.began(message.initial_resource_versions if self.delta else None)
         nonce = message.response_nonce
         # In delta xDS a later subscription has no nonce; in SotW it repeats the last one.
         if not nonce or self._outstanding.pop(nonce, None) is None:
             return None
+        seen = self._answer(message, counts)
+        if self.names and message.type_url == LISTENER:
+            self.names.answered(nonce, seen.text if isinstance(seen, Rejected) else None)
+        return seen
+
+    def _answer(self, message: Any, counts: TypeCounts) -> Accepted | Rejected:
+        nonce = message.response_nonce
         if message.HasField("error_detail"):
             counts.nacks += 1
             return Rejected(message.type_url, nonce, " ".join(message.error_detail.message.split()))
@@ -100,6 +107,8 @@ class Observer:
         counts.responses += 1
         counts.resources += len(message.resources)
         counts.last_nonce = message.nonce
+        if self.names and message.type_url == LISTENER:
+            self.names.pushed(message, delta=self.delta)
         self._outstanding[message.nonce] = message.type_url
         if len(self._outstanding) > _MAX_OUTSTANDING:
             self._outstanding.popitem(last=False)
@@ -110,11 +119,11 @@ class Observer:
         return self.types.setdefault(type_url, TypeCounts())
 
 
-def observer_for(method: str) -> Observer | None:
+def observer_for(method: str, names: NameTable | None = None) -> Observer | None:
     """None for methods that carry no discovery messages, such as HDS."""
     if method not in (DELTA, STATE_OF_THE_WORLD):
         return None
-    return Observer(delta=method == DELTA)
+    return Observer(delta=method == DELTA, names=names)
 
 
 @dataclass(slots=True)

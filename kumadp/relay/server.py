@@ -87,10 +87,11 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         finally:
             os.umask(mask)
 
-    async def start(self, listener: RelayListener) -> None:
-        """Serve the connections made since `bind`, and those to come."""
+    async def start(self, listener: RelayListener, on_names: Callable[[bytes], None] | None = None) -> None:
+        """Serve the connections made since `bind`, and those to come. `on_names` gets the dynconf listener
+        that Envoy has, b"" for none, whenever that has changed; like the listener it must not block."""
         self._listener = listener
-        self._watch = Watch(listener.configured)
+        self._watch = Watch(listener.configured, on_names)
         await self._server.start()
 
     async def leave(self) -> None:

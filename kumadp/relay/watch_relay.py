@@ -12,6 +12,7 @@ from kumadp.relay.ending import LineLimit
 HDS = "/envoy.service.health.v3.HealthDiscoveryService/"
 
 if TYPE_CHECKING:
+    from kumadp.relay.name_table import NameTable
     from kumadp.relay.observe import Observer, Progress
 
 log = logging.getLogger(__name__)
@@ -61,26 +62,33 @@ class HealthTap(Tap):
 
 
 class Watch:
-    """`on_configured` is called once."""
+    """`on_configured` is called once; `on_names`, where names are answered, with the dynconf listener that
+    Envoy has, b"" for none, whenever that has changed."""
 
-    def __init__(self, on_configured: Callable[[], None]) -> None:
+    def __init__(self, on_configured: Callable[[], None], on_names: Callable[[bytes], None] | None) -> None:
         self._on_configured = on_configured
+        self._on_names = on_names
         self._progress: Progress | None = None
+        self._names: NameTable | None = None
         self._lines = LineLimit()
 
     def tap(self, method: str) -> Tap:
         # Imported when Envoy is up already: the descriptors take 30 ms that its start need not wait for.
+        from kumadp.relay.name_table import NameTable
         from kumadp.relay.observe import Progress, observer_for
 
         self._progress = self._progress or Progress()
+        if self._on_names:
+            self._names = self._names or NameTable()
         if method.startswith(HDS):
             return HealthTap(self)
-        return Tap(self, observer_for(method))
+        return Tap(self, observer_for(method, self._names))
 
     def saw(self, observer: Observer, raw: bytes) -> None:
         from kumadp.relay.observe import Accepted, Rejected, short_type
 
         seen = observer.request(raw)
+        self._tell_names()
         if isinstance(seen, Rejected):
             counts = observer.types[seen.type_url]
             text = " ".join(seen.text.split())
@@ -90,3 +98,8 @@ class Watch:
                 log.error("%s (refusal %d on this stream)", admitted, counts.nacks)
         elif isinstance(seen, Accepted) and self._progress and self._progress.note(seen.type_url):
             self._on_configured()
+
+    def _tell_names(self) -> None:
+        change = self._names.take() if self._names else None
+        if change and self._on_names:
+            self._on_names(change.listener or b"")

@@ -27,6 +27,7 @@ be removed when the proxy is gone, also by a control plane that restarted in bet
 DEFAULT_MESH = "default"
 ZONE_EGRESS_SERVICE = "zone-egress"
 NO_DESTINATION_CLUSTER = "self_transparentproxy_no_destination_inbound"
+SOURCE_TAGS_FILTER = "kuma:source-tags"
 PROTOCOLS = ("tcp", "tls", "http", "http2", "grpc", "kafka")
 NO_PORT = 49151
 """Inbound port that stands for "no port"; never an endpoint (contract 5.3)."""

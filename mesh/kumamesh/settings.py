@@ -54,6 +54,7 @@ class Option:
     secret: bool = False
     repeatable: bool = False
     aliases: tuple[str, ...] = ()
+    separator: str = ","
 
     @property
     def is_bool(self) -> bool:
@@ -62,7 +63,7 @@ class Option:
     def parse(self, text: str) -> Any:
         """The value that a flag's or a variable's text stands for; raises ValueError with a reason."""
         if self.repeatable:
-            return tuple(self._parse_one(part.strip()) for part in text.split(",") if part.strip())
+            return tuple(self._parse_one(part.strip()) for part in text.split(self.separator) if part.strip())
         return self._parse_one(text)
 
     def _parse_one(self, text: str) -> Any:
@@ -75,7 +76,7 @@ class Option:
         if value is None:
             return ""
         if self.repeatable:
-            return ",".join(str(item) for item in value)
+            return self.separator.join(str(item) for item in value)
         if self.type is Seconds:
             return format_duration(value)
         return str(value).lower() if self.is_bool else str(value)
@@ -92,11 +93,13 @@ def option(
     choices: Sequence[str] = (),
     secret: bool = False,
     aliases: Sequence[str] = (),
+    separator: str = ",",
 ) -> T:
     """Declare an option as the default of a dataclass field.
 
     `env` is the variable (further old names in `aliases`), `key` the dotted path in the configuration file,
-    `flag` the long flag without dashes, `short` its one-letter form, `secret` keeps the value out of dumps.
+    `flag` the long flag without dashes, `short` its one-letter form, `secret` keeps the value out of dumps,
+    `separator` stands between the values of a repeatable option.
     """
     meta = {
         "help": help,
@@ -107,6 +110,7 @@ def option(
         "choices": tuple(choices),
         "secret": secret,
         "aliases": tuple(aliases),
+        "separator": separator,
     }
     declared: Any = dataclasses.field(default=default, metadata={_META: meta})
     return declared  # type: ignore[no-any-return]  # a field stands in for its default, as in dataclasses
@@ -244,7 +248,7 @@ def _parsed(item: Option, text: str, source: str) -> Any:
 def _from_file(item: Option, value: Any) -> Any:
     source = f"the configuration file's {item.key}"
     if item.repeatable and isinstance(value, list):
-        return tuple(_parsed(item, str(part), source)[0] for part in value)
+        return tuple(one for part in value for one in _parsed(item, str(part), source))
     if isinstance(value, bool):
         value = str(value).lower()
     if isinstance(value, dict | list) or value is None:

@@ -1,4 +1,7 @@
-"""Variables in resource files: `{{ name }}`, as mustache writes them, without escaping (kuma-cp 8.3)."""
+"""Variables in resource files: `{{ name }}`, as mustache writes them, without escaping (kuma-cp 8.3).
+
+What begins with a dot, `{{.service}}`, is a template of Go that belongs to the resource, and stays.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,8 @@ def render(text: str, variables: Mapping[str, str], source: str) -> Rendered:
         name, sigil = (tag["triple"] or tag["name"] or "").strip(), tag["sigil"] or ""
         if sigil == "!":
             return ""
+        if name.removeprefix("-").lstrip().startswith("."):
+            return tag[0]
         if sigil not in ("", "&") or not name or not name.isprintable():
             raise UserError(f"{where(tag)}: only variables may stand in double braces, not {tag[0]!r}")
         if name not in variables:

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import static_pair
 from bench_agent import agent_process, envoy_of
+from probe import cpu_s, shown_ratios
 
 from envoy_binary import envoy_path
 from lab import Lab, Program, Sidecar, dataplane, eventually, free_port, http, lab, mesh
@@ -24,9 +25,10 @@ CONNECTIONS = 32
 def wrk(port: int, pids: list[int]) -> tuple[float, float]:
     """Requests a second, and CPU of these processes in microseconds a request; every answer must be a 200."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", f"http://127.0.0.1:{port}/"]
-    before = cpu_seconds(pids)
+    processes = [psutil.Process(pid) for pid in pids]
+    before = cpu_s(processes)
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    used = cpu_seconds(pids) - before
+    used = cpu_s(processes) - before
     assert not re.search("Non-2xx|Socket errors", output), output
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     count = re.search(r"(\d+) requests in", output)
@@ -39,11 +41,6 @@ def envoy_pid(sidecar: Sidecar) -> int:
     found = envoy_of(agent_process(sidecar))
     assert found
     return found.pid
-
-
-def cpu_seconds(pids: list[int]) -> float:
-    times = [psutil.Process(pid).cpu_times() for pid in pids]
-    return sum(item.user + item.system for item in times)
 
 
 def envoy(lab: Lab, name: str, document: dict[str, object]) -> Program:
@@ -94,16 +91,14 @@ def run() -> list[tuple[str, str, str]]:
 
 def report(static: list[tuple[float, float]], ours: list[tuple[float, float]]) -> list[tuple[str, str, str]]:
     """Medians of the rounds, and of the ratios round by round."""
-    rates = sorted(one / other for (one, _), (other, _) in zip(ours, static, strict=True))
-    costs = sorted(other / one for (_, one), (_, other) in zip(ours, static, strict=True))
+    rates = [one / other for (one, _), (other, _) in zip(ours, static, strict=True)]
+    costs = [other / one for (_, one), (_, other) in zip(ours, static, strict=True)]
     rows = []
     for name, pair in (("a static Envoy pair", static), ("our sidecar pair", ours)):
         rate, cost = (statistics.median(values) for values in zip(*pair, strict=True))
         rows.append((f"data path, {name}", f"{rate:,.0f} requests/s, {cost:.0f} us CPU each", ""))
     for name, ratios, goal in (("requests/s", rates, ">= 0.97"), ("requests per CPU", costs, ">= 0.97")):
-        low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
-        shown = f"{statistics.median(ratios):.3f} (half of the rounds: {low:.3f} to {high:.3f})"
-        rows.append((f"data path, ours / static in {name}", shown, goal))
+        rows.append((f"data path, ours / static in {name}", shown_ratios(ratios), goal))
     return rows
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from fleet import Fleet, Rest, Shape, fleet, service
+from fleet import FLUSH_S, Fleet, Rest, Shape, fleet, service
 from probe import Row, plane_cpu_s, plane_memory_mb, shown_ms
 
 SHAPE = Shape(proxies=1000, services=100, outbounds=10)
@@ -16,8 +16,6 @@ STORM_PER_S = 100
 STORM_S = 10
 WRITERS = 16
 SETTLE_S = 3.0
-FLUSH_S = 15.0
-"""Longer than the interval at which insights are written: what is idle starts after that."""
 IDLE_S = 20.0
 
 

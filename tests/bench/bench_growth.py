@@ -10,7 +10,7 @@ import contextlib
 import statistics
 import time
 
-from fleet import Fleet, Shape, fleet, marked
+from fleet import FLUSH_S, Fleet, Shape, fleet, marked
 from probe import Row, plane_cpu_s, shown_ms
 
 from kumacp.policy.permission import inbound_rbac
@@ -31,7 +31,6 @@ ROUNDS = 15
 CHANGES = 40
 ROUND_S = 2.0
 """At most that in one round, of one mesh; the meshes take turns."""
-FLUSH_S = 15.0
 GOAL = "<= 1.5"
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from fleet import Fleet, Rest, Shape, fleet
+from fleet import FLUSH_S, Fleet, Rest, Shape, fleet
 from probe import Row, shown_ms
 
 SHAPE = Shape(proxies=1000, services=100, outbounds=10)
@@ -21,7 +21,6 @@ POLL_S = 0.1
 ROUNDS = 6
 CHANGES = 40
 ROUND_S = 4.0
-FLUSH_S = 15.0
 
 
 def answer_times(made: Fleet, path: str) -> list[float]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from kumacp.identity.server_cert import create_server_certificate
 from kumadp.relay.server import Relay
 from kumadp_bootstrap.rewrite import Upstream
 from kumamesh.xds import LISTENER
-from lab import Program, eventually, free_port
+from lab import Program, free_port, listens
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
@@ -114,29 +117,37 @@ async def measure(port: int, folder: Path, relay_pid: int) -> list[tuple[str, st
     return rows
 
 
+def write_certificate(folder: Path) -> None:
+    """Of the upstream."""
+    certificate, key = create_server_certificate("localhost", ["127.0.0.1"], datetime.now(UTC))
+    (folder / "cert.pem").write_bytes(certificate)
+    (folder / "key.pem").write_bytes(key)
+
+
+@contextlib.contextmanager
+def running(role: str, port: int, folder: Path) -> Iterator[Program]:
+    """`upstream` or `relay`, listening, in a process of its own; `port` is that of the upstream."""
+    support = str(Path(__file__).parents[1] / "support")
+    argv = [sys.executable, __file__, role, str(port), str(folder)]
+    program = Program(role, argv, folder, {"PYTHONPATH": support})
+    listening = (lambda: listens("127.0.0.1", port)) if role == "upstream" else (folder / "relay.sock").exists
+    try:
+        program.wait_until(listening, "listening")
+        yield program
+    except BaseException:
+        print(program.log)
+        raise
+    finally:
+        program.process.kill()
+        program.process.wait()
+
+
 def run() -> list[tuple[str, str, str]]:
     with tempfile.TemporaryDirectory() as name:
         folder, port = Path(name), free_port()
-        from datetime import UTC, datetime
-
-        certificate, key = create_server_certificate("localhost", ["127.0.0.1"], datetime.now(UTC))
-        (folder / "cert.pem").write_bytes(certificate)
-        (folder / "key.pem").write_bytes(key)
-        support = str(Path(__file__).parents[1] / "support")
-        programs = [
-            Program(role, [sys.executable, __file__, role, str(port), name], folder, {"PYTHONPATH": support})
-            for role in ("upstream", "relay")
-        ]
-        try:
-            eventually((folder / "relay.sock").exists, "the relay's socket")
-            return asyncio.run(measure(port, folder, programs[1].process.pid))
-        except BaseException:
-            print(*(program.log for program in programs))
-            raise
-        finally:
-            for program in programs:
-                program.process.kill()
-                program.process.wait()
+        write_certificate(folder)
+        with running("upstream", port, folder), running("relay", port, folder) as relay:
+            return asyncio.run(measure(port, folder, relay.process.pid))
 
 
 if __name__ == "__main__":

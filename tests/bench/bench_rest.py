@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fleet import Fleet, Shape, dataplane, fleet, service
+from fleet import FLUSH_S, Fleet, Shape, dataplane, fleet, service
 from probe import Row, shown_ms
 
 from lab import ControlPlane, path_of
@@ -19,7 +19,6 @@ SHAPE = Shape(proxies=1000, services=100, outbounds=10)
 CLIENTS = (1, 16)
 ROUNDS = 3
 SECONDS = 1.5
-FLUSH_S = 15.0
 SCRIPT = Path(__file__).with_name("rest_load.py")
 FOLDER = "/meshes/default/dataplanes"
 

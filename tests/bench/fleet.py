@@ -22,6 +22,8 @@ from delta_clients import MARK_BASE
 from lab import ControlPlane, lab, mesh, path_of
 
 JSON = {"content-type": "application/json"}
+FLUSH_S = 15.0
+"""Longer than the interval at which insights are written: what is idle starts after that."""
 PROCESSES = 2
 """Of clients: one alone would be what the others wait for."""
 

@@ -11,13 +11,19 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 
-BENCHMARKS = ("agent", "relay", "push", "fleet", "growth", "rest", "overview", "datapath")
+BENCHMARKS = ("agent", "relay", "push", "fleet", "growth", "rest", "overview", "datapath", "dns")
+NEEDED = {
+    "datapath": {"wrk": "wrk"},
+    "dns": {"dnsperf": "dnsperf", "unbound": "unbound", "dnsmasq": "dnsmasq-base", "nsd": "nsd"},
+}
+"""Programs of others that a benchmark starts, and their packages of Debian and Ubuntu."""
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
@@ -48,10 +54,17 @@ def write(text: str) -> None:
     PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
+def missing_packages(benchmarks: Sequence[str]) -> str:
+    needed = [program for name in benchmarks for program in NEEDED.get(name, {}).items()]
+    return " ".join(package for program, package in needed if shutil.which(program) is None)
+
+
 def main() -> None:
     named = sys.argv[1:]
-    if "datapath" in (named or BENCHMARKS) and shutil.which("wrk") is None:
-        sys.exit("wrk is needed to load Envoy; on Debian or Ubuntu: apt-get install wrk")
+    # Debian keeps servers where not everybody looks for programs.
+    os.environ["PATH"] += ":/usr/sbin"
+    if packages := missing_packages(named or BENCHMARKS):
+        sys.exit(f"what is measured needs other programs; on Debian or Ubuntu: apt-get install {packages}")
     rows: list[tuple[str, str, str]] = []
     for name in named or BENCHMARKS:
         print(f"measuring: {name} ...", flush=True)

@@ -32,7 +32,7 @@ def _living(processes: list[psutil.Process]) -> list[str]:
 
 
 def test_a_demo_that_is_killed_takes_its_programs_with_it(demo: Program, tmp_path: Path) -> None:
-    demo.wait_until(lambda: "web -> backend through both Envoys" in demo.log, "both Envoys", timeout_s=90)
+    demo.wait_until(lambda: "answered through both Envoys" in demo.log, "both Envoys", timeout_s=90)
     started = _descendants(demo)
     assert sum("envoy" in each.name() for each in started) >= 2
     demo.process.send_signal(signal.SIGKILL)

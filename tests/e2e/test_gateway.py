@@ -17,6 +17,21 @@ REVERSE_PROXY = Path(__file__).parents[1] / "support" / "reverse_proxy.py"
 ALLOW_ALL = "/meshes/default/traffic-permissions/allow-all-default"
 
 
+def edge(kind: str, **networking: Any) -> dict[str, Any]:
+    """A gateway of the service `edge`."""
+    return {
+        "type": "Dataplane",
+        "mesh": "default",
+        "name": "edge-1",
+        "networking": {
+            "address": "127.0.0.1",
+            "admin": {"port": free_port()},
+            "gateway": {"type": kind, "tags": {"kuma.io/service": "edge"}},
+            **networking,
+        },
+    }
+
+
 class Gateway:
     """A reverse proxy for `backend`, and its sidecar. `port` is where it takes requests from outside."""
 
@@ -24,17 +39,7 @@ class Gateway:
         self.port, outbound = free_port(), free_port()
         argv = [sys.executable, str(REVERSE_PROXY), str(self.port), str(outbound)]
         lab.adopt(Program("reverse-proxy", argv, lab.folder, {}))
-        document = {
-            "type": "Dataplane",
-            "mesh": "default",
-            "name": "edge-1",
-            "networking": {
-                "address": "127.0.0.1",
-                "admin": {"port": free_port()},
-                "gateway": {"type": "DELEGATED", "tags": {"kuma.io/service": "edge"}},
-                "outbound": [{"port": outbound, "tags": {"kuma.io/service": "backend"}}],
-            },
-        }
+        document = edge("DELEGATED", outbound=[{"port": outbound, "tags": {"kuma.io/service": "backend"}}])
         self.sidecar: Sidecar = lab.sidecar(pair.plane, document).ready()
         eventually(lambda: self.call()[0] == 200, "a first request through the gateway")
 
@@ -98,16 +103,7 @@ def test_a_sidecar_and_a_gateway_call_the_same_service_side_by_side(mesh_lab: La
 
 def test_a_builtin_gateway_is_refused_with_a_reason(mesh_lab: Lab) -> None:
     plane = mesh_lab.control_plane()
-    document = {
-        "type": "Dataplane",
-        "mesh": "default",
-        "name": "edge-1",
-        "networking": {
-            "address": "127.0.0.1",
-            "admin": {"port": free_port()},
-            "gateway": {"type": "BUILTIN", "tags": {"kuma.io/service": "edge"}},
-        },
-    }
+    document = edge("BUILTIN")
     plane.put({"type": "Mesh", "name": "default"})
     status, body = http("PUT", f"{plane.api}/meshes/default/dataplanes/edge-1", document)
     assert status == 400

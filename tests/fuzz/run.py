@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 import fuzz
 from fuzz_targets import ALL
 
-TOTAL = 2_000_000
+TOTAL = 4_000_000
 _ROW = "{:<28} {:>10} {:>8} {:>9} {:>10} {:>9} {:>11}"
 
 

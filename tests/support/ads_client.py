@@ -40,7 +40,32 @@ def node_metadata(resource: Mapping[str, Any] | None = None, **more: Any) -> dic
     }
 
 
-class AdsClient:
+class StreamClient:
+    """What a test can wait for on a stream that a client reads; the reader sets `_changed`."""
+
+    def __init__(self, call: Any) -> None:
+        self.call = call
+        self._changed = asyncio.Event()
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        """Wait for a condition on what was received."""
+        async with asyncio.timeout(WITHIN_S):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def ended(self) -> tuple[grpc.StatusCode, str]:
+        """Wait for the end of the stream; its status and text."""
+        async with asyncio.timeout(WITHIN_S):
+            return await self.call.code(), await self.call.details()
+
+    async def leave(self) -> None:
+        """Say goodbye: half-close, and wait until the server has closed too."""
+        await self.call.done_writing()
+        assert await self.ended() == (grpc.StatusCode.OK, "")
+
+
+class AdsClient(StreamClient):
     """One stream over a connection of its own. Leaving the context breaks the connection."""
 
     def __init__(
@@ -62,7 +87,6 @@ class AdsClient:
         self._metadata = dict(metadata or {})
         self._auto_ack = auto_ack
         self._asked: set[str] = set()
-        self._changed = asyncio.Event()
         self._writing = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
         self.paused = False
@@ -76,7 +100,7 @@ class AdsClient:
             request_serializer=DeltaDiscoveryRequest.SerializeToString,
             response_deserializer=DeltaDiscoveryResponse.FromString,
         )
-        self.call = call(metadata=[("authorization", token) for token in tokens])
+        super().__init__(call(metadata=[("authorization", token) for token in tokens]))
 
     async def __aenter__(self) -> AdsClient:
         return self
@@ -133,23 +157,6 @@ class AdsClient:
             request.error_detail.code = 13
             request.error_detail.message = error
         await self._write(request)
-
-    async def until(self, condition: Callable[[], Any]) -> None:
-        """Wait for a condition on what was received."""
-        async with asyncio.timeout(WITHIN_S):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
-
-    async def ended(self) -> tuple[grpc.StatusCode, str]:
-        """Wait for the end of the stream; its status and text."""
-        async with asyncio.timeout(WITHIN_S):
-            return await self.call.code(), await self.call.details()
-
-    async def leave(self) -> None:
-        """Say goodbye: half-close, and wait until the server has closed too."""
-        await self.call.done_writing()
-        assert await self.ended() == (grpc.StatusCode.OK, "")
 
     async def kill(self) -> None:
         """Break the connection."""

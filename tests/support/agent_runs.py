@@ -81,9 +81,19 @@ def agents(folder: Path, plane: FakeControlPlane) -> Iterator[Agents]:
 
 
 def envoy_of(agent: Program) -> psutil.Process:
-    """The agent's one child."""
-    (child,) = psutil.Process(agent.process.pid).children()
-    return child
+    """The agent's child that serves traffic."""
+    (envoy,) = (child for child in _children(agent) if "--config-path" in child.cmdline())
+    return envoy
+
+
+def name_server_of(agent: Program) -> psutil.Process:
+    """The agent's child that answers names."""
+    (worker,) = (child for child in _children(agent) if any("kumadp_dns" in word for word in child.cmdline()))
+    return worker
+
+
+def _children(agent: Program) -> list[psutil.Process]:
+    return psutil.Process(agent.process.pid).children()
 
 
 def ask_ready(address: int | Path, target: str = "/ready") -> tuple[int, str, dict[str, str]]:

@@ -11,7 +11,7 @@ import json
 import ssl
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -170,6 +170,8 @@ class FakeControlPlane:
         self.streams: list[Stream] = []
         self.admin_port = 0
         self.hds = False
+        self.delta = True
+        """Let proxies that can do so ask by delta xDS."""
         self.changed = asyncio.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.url = ""
@@ -226,6 +228,11 @@ class FakeControlPlane:
         assert self._loop
         for stream in list(self.streams):
             self._loop.call_soon_threadsafe(stream.cut.set)
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """In the thread of `in_background`; the result."""
+        assert self._loop
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
     async def notify(self) -> None:
         async with self.changed:
@@ -304,12 +311,14 @@ class FakeControlPlane:
             resource=request.get("dataplaneResource", ""),
             token=request.get("dataplaneToken", ""),
             hds=self.hds,
-            delta="feature-delta-grpc" in request["features"],
+            delta=self.delta and "feature-delta-grpc" in request["features"],
             admin_port=admin.get("port") or self.admin_port or 9901,
+            dns_port=request.get("dnsPort", 0),
             readiness_port=request["readinessPort"],
             workdir=request["workdir"],
             features=tuple(request["features"]),
             version=request["version"],
+            transparent_proxy=request.get("dataplaneConfig"),
         )
         encoded = base64.b64encode(render(params).encode()).decode()
         return json.dumps({"bootstrap": encoded, "kumaSidecarConfiguration": {}}).encode()

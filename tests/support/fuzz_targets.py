@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fuzz_agent
 import fuzz_api
+import fuzz_dns
+import fuzz_forward
 import fuzz_front
 import fuzz_health
 import fuzz_resources
@@ -18,4 +20,6 @@ ALL = (
     *fuzz_health.TARGETS,
     *fuzz_front.TARGETS,
     *fuzz_agent.TARGETS,
+    *fuzz_dns.TARGETS,
+    *fuzz_forward.TARGETS,
 )

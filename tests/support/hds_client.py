@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -12,14 +12,14 @@ import grpc
 from envoy.config.core.v3 import health_check_pb2
 from envoy.service.health.v3.hds_pb2 import HealthCheckRequestOrEndpointHealthResponse, HealthCheckSpecifier
 
-from ads_client import WITHIN_S, node_metadata
+from ads_client import StreamClient, node_metadata
 
 METHOD = "/envoy.service.health.v3.HealthDiscoveryService/StreamHealthCheck"
 ADMIN_PORT = 9901
 """That of `node_metadata`."""
 
 
-class HdsClient:
+class HdsClient(StreamClient):
     """One stream over a connection of its own; leaving the context breaks the connection."""
 
     def __init__(
@@ -32,11 +32,10 @@ class HdsClient:
         self.specifiers: list[HealthCheckSpecifier] = []
         self._node_id = node_id
         self._metadata = node_metadata() if metadata is None else dict(metadata)
-        self._changed = asyncio.Event()
         options = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
         self._channel = grpc.aio.insecure_channel(target, options=options)
         stream = self._channel.stream_stream(METHOD, response_deserializer=HealthCheckSpecifier.FromString)
-        self.call = stream(metadata=[("authorization", token) for token in tokens])
+        super().__init__(stream(metadata=[("authorization", token) for token in tokens]))
         self._reader = asyncio.get_running_loop().create_task(self._read())
 
     async def __aenter__(self) -> HdsClient:
@@ -66,22 +65,6 @@ class HdsClient:
         """Wait for that many specifiers; the last one."""
         await self.until(lambda: len(self.specifiers) >= number)
         return self.specifiers[-1]
-
-    async def until(self, condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(WITHIN_S):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
-
-    async def ended(self) -> tuple[grpc.StatusCode, str]:
-        """Wait for the end of the stream; its status and text."""
-        async with asyncio.timeout(WITHIN_S):
-            return await self.call.code(), await self.call.details()
-
-    async def leave(self) -> None:
-        """Half-close, and wait until the server has closed too."""
-        await self.call.done_writing()
-        assert await self.ended() == (grpc.StatusCode.OK, "")
 
     async def _read(self) -> None:
         try:

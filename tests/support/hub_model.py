@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import hub_world as world
+import vips_model
 from kumacp.store.api import Change
+from kumacp.vips.entry import Vips, parse
+from kumacp.vips.names import mesh_of
 from kumacp.xds.model import (
     AdminCluster,
     CaSecret,
@@ -16,9 +20,11 @@ from kumacp.xds.model import (
     InboundListener,
     LocalCluster,
     OutboundListener,
+    ProxyMetadata,
     ReadinessCluster,
     ServiceCluster,
     ServiceEndpoints,
+    SourceTags,
     TlsMode,
     UnitInput,
     freeze_tags,
@@ -33,7 +39,6 @@ from kumacp.xds.outside import (
 )
 from kumamesh.names import MANAGED_BY_LABEL, SERVICE_TAG
 from kumamesh.resource import Resource, ResourceKey
-from kumamesh.resources.dataplane import Outbound
 from kumamesh.resources.mesh import MtlsBackend
 from kumamesh.xds import content_version
 
@@ -55,17 +60,27 @@ class Model:
         self.identities: dict[ResourceKey, IdentitySecret] = {}
         self.kept: dict[ResourceKey, Names] = {}
         self.external: dict[ResourceKey, ExternalEndpoint] = {}
+        self.metadata: dict[ResourceKey, ProxyMetadata] = {}
+        self.vips: dict[str, Vips] = {}
 
     def apply(self, changes: Iterable[Change]) -> None:
+        documents: dict[str, str] = {}
         for change in changes:
             if change.key.type == "ExternalService":
                 before = self.resources.get(change.key)
                 if before is None or change.new is None or before.spec.service != change.new.spec.service:
                     self.external.pop(change.key, None)
+            if change.key.type == "Config":
+                mesh = mesh_of(change.key.name)
+                assert mesh is not None
+                documents[mesh] = change.new.spec.config if change.new else ""
             if change.new is None:
                 self.resources.pop(change.key, None)
             else:
                 self.resources[change.key] = change.new
+        for mesh, document in documents.items():
+            with contextlib.suppress(ValueError):
+                self.vips[mesh] = parse(document)
         for mesh in {key.name if key.type == "Mesh" else key.mesh for key in self.resources} | set(
             self.backends
         ):
@@ -74,8 +89,9 @@ class Model:
             if self.backend(proxy.mesh) is None and proxy in self.resources:
                 del self.identities[proxy]
 
-    def connect(self, proxy: ResourceKey) -> None:
+    def connect(self, proxy: ResourceKey, metadata: ProxyMetadata) -> None:
         self.kept[proxy] = {}
+        self.metadata[proxy] = metadata
 
     def disconnect(self, proxy: ResourceKey) -> None:
         self.kept.pop(proxy, None)
@@ -141,7 +157,7 @@ class Model:
                 outbound.service == service
                 for dataplane in dataplanes
                 for outbound in dataplane.spec.networking.outbound
-            )
+            ) or service in vips_model.services(self.vips.get(mesh, {}))
             if offering:
                 self.protocols[at] = _common({inbound.protocol_name for _, inbound in offering})
                 if not enabled or not self._certified(at, enabled, [dataplane for dataplane, _ in offering]):
@@ -197,6 +213,7 @@ class Model:
         inputs: list[UnitInput] = [
             AdminCluster("127.0.0.1", 9901),
             ReadinessCluster("/run/kuma/kuma-readiness-reporter.sock", "", 0),
+            SourceTags(tuple((tag, ",".join(values)) for tag, values in dataplane.spec.tag_values().items())),
         ]
         if backend:
             ca = self.resources.get(world.ca(mesh=mesh, backend=backend.name).key)
@@ -207,16 +224,20 @@ class Model:
             *self._passthrough_inputs(dataplane, mode),
             *self._inbound_inputs(dataplane, mode),
             *self._outbound_inputs(dataplane, mode),
+            *self._named_and_direct_inputs(dataplane, mode),
         ]
 
     def _passthrough_inputs(self, dataplane: Resource, mode: TlsMode | None) -> list[UnitInput]:
-        if dataplane.spec.networking.transparent_proxying is None:
+        metadata = self.metadata[dataplane.key]
+        if vips_model.redirection(dataplane.spec, metadata) is None:
             return []
         mesh = self.resources.get(ResourceKey("Mesh", "", dataplane.mesh))
         ports = {inbound.port for inbound in dataplane.spec.networking.inbound}
         strict = tuple(sorted(ports)) if mode is TlsMode.STRICT else ()
         inputs: list[UnitInput] = [NoDestinationCluster()]
         for family, address, source in (("ipv4", "0.0.0.0", "127.0.0.6"), ("ipv6", "::", "::6")):
+            if family == "ipv6" and not metadata.ipv6_enabled:
+                continue
             out, into = f"outbound:passthrough:{family}", f"inbound:passthrough:{family}"
             if mesh is None or mesh.spec.passthrough:
                 inputs.append(PassthroughCluster(out))
@@ -227,7 +248,8 @@ class Model:
 
     def _inbound_inputs(self, dataplane: Resource, mode: TlsMode | None) -> list[UnitInput]:
         mesh, spec = dataplane.mesh, dataplane.spec
-        redirected = spec.networking.transparent_proxying is not None
+        metadata = self.metadata[dataplane.key]
+        redirected = vips_model.redirection(spec, metadata) is not None
         inputs: list[UnitInput] = []
         for inbound in spec.networking.inbound:
             if inbound.state == "Ignored":
@@ -255,48 +277,59 @@ class Model:
                     mode,
                     rbac if mode else None,
                     reuse_port=True,
+                    ipv6=metadata.ipv6_enabled,
                     bind=not redirected,
                 )
             )
         return inputs
 
     def _outbound_inputs(self, dataplane: Resource, mode: TlsMode | None) -> list[UnitInput]:
-        mesh, spec = dataplane.mesh, dataplane.spec
+        mesh, metadata = dataplane.mesh, self.metadata[dataplane.key]
         inputs: list[UnitInput] = []
-        own_tags = tuple((tag, ",".join(values)) for tag, values in spec.tag_values().items())
-        for outbound in spec.networking.outbound:
-            service = outbound.service
+        for way in vips_model.ways(dataplane.spec, metadata, self.vips.get(mesh, {})):
+            service = way.tags[SERVICE_TAG]
             protocol = self.protocols.get((mesh, service), "tcp")
             ready = (mesh, service) in self.ready
             tls = mode is TlsMode.STRICT or (mode is TlsMode.PERMISSIVE and ready)
-            tags = tuple((tag, value) for tag, value in freeze_tags(outbound.tags) if tag != SERVICE_TAG)
+            tags = tuple((tag, value) for tag, value in freeze_tags(way.tags) if tag != SERVICE_TAG)
             outside = self._outside(mesh, service)
             if outside:
-                endpoints = self._external_endpoints(mesh, outside, outbound)
+                endpoints = self._external_endpoints(mesh, outside, way.tags)
                 inputs.append(ExternalCluster(service, protocol, endpoints, tags))
             else:
                 cluster = ServiceCluster(mesh, service, protocol, tls, tags)
                 inputs.append(cluster)
                 version = world.build(cluster).version
-                inputs.append(ServiceEndpoints(service, self._endpoints(mesh, outbound), version, tags))
+                inputs.append(ServiceEndpoints(service, self._endpoints(mesh, way.tags), version, tags))
             inputs.append(
                 OutboundListener(
-                    outbound.address,
-                    outbound.port,
+                    way.address,
+                    way.port,
                     mesh,
                     service,
-                    freeze_tags(outbound.tags),
+                    freeze_tags(way.tags),
                     protocol,
-                    own_tags if protocol in HTTP and not outside else (),
                     reuse_port=True,
+                    ipv6=metadata.ipv6_enabled,
                     external=bool(outside),
-                    bind=spec.networking.transparent_proxying is None,
+                    bind=vips_model.redirection(dataplane.spec, metadata) is None,
                 )
             )
         return inputs
 
+    def _named_and_direct_inputs(self, dataplane: Resource, mode: TlsMode | None) -> list[UnitInput]:
+        mesh, spec, metadata = dataplane.mesh, dataplane.spec, self.metadata[dataplane.key]
+        vips = self.vips.get(mesh, {})
+        others = [one.spec for one in self._of("Dataplane", mesh)]
+        ready = {service for at, service in self.ready if at == mesh}
+        ways = vips_model.ways(spec, metadata, vips)
+        return [
+            *vips_model.name_inputs(spec, metadata, vips),
+            *vips_model.direct_inputs(spec, metadata, others, ways, mesh, mode, ready),
+        ]
+
     def _external_endpoints(
-        self, mesh: str, outside: list[Resource], outbound: Outbound
+        self, mesh: str, outside: list[Resource], wanted: Mapping[str, str]
     ) -> tuple[ExternalEndpoint, ...]:
         resource = self.resources.get(ResourceKey("Mesh", "", mesh))
         near_first = resource is not None and resource.spec.routing.locality_aware_load_balancing
@@ -304,12 +337,12 @@ class Model:
         for one in outside:
             endpoint = self.external.get(one.key)
             tags = {SERVICE_TAG: one.spec.service, **dict(endpoint.at.tags)} if endpoint else {}
-            if endpoint is not None and tags.items() >= outbound.tags.items():
+            if endpoint is not None and tags.items() >= wanted.items():
                 priority = 1 if near_first and endpoint.at.zone == "west" else 0
                 found.append(replace(endpoint, at=replace(endpoint.at, priority=priority)))
         return tuple(found)
 
-    def _endpoints(self, mesh: str, outbound: Outbound) -> tuple[Endpoint, ...]:
+    def _endpoints(self, mesh: str, wanted: Mapping[str, str]) -> tuple[Endpoint, ...]:
         found = [
             Endpoint(
                 dataplane.spec.networking.address,
@@ -319,7 +352,7 @@ class Model:
             )
             for dataplane in self._of("Dataplane", mesh)
             for inbound in dataplane.spec.networking.inbound
-            if inbound.healthy and inbound.tags.items() >= outbound.tags.items()
+            if inbound.healthy and inbound.tags.items() >= wanted.items()
         ]
         return tuple(sorted(found, key=lambda at: (at.address, at.port, at.tags)))
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kumacp.store.api import Change, Operation
+from kumacp.vips.entry import Kind, VipEntry, VipOutbound, render
+from kumacp.vips.names import config_name
 from kumacp.xds.model import (
     IdentityRequest,
     IdentitySecret,
@@ -13,11 +16,14 @@ from kumacp.xds.model import (
     PrincipalRbac,
     ProxyMetadata,
     Rbac,
+    Redirection,
     UnitInput,
     UriMatch,
+    freeze_tags,
 )
 from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL, builtin_ca_cert_secret
 from kumamesh.resource import Resource, ResourceKey
+from kumamesh.resources.config import Config
 from kumamesh.resources.dataplane import Dataplane, Inbound
 from kumamesh.resources.external_service import ExternalService
 from kumamesh.resources.insight import DataplaneInsight
@@ -35,6 +41,24 @@ METADATA = ProxyMetadata(
     readiness_port=9902,
     workdir="/run/kuma",
 )
+
+
+def answering(*features: str, **changes: Any) -> ProxyMetadata:
+    """Of a proxy that answers names, and has these features too."""
+    return replace(METADATA, features=METADATA.features.union(features), **{"dns_port": 15054, **changes})
+
+
+EMBEDDED, BIND = "feature-embedded-dns", "feature-bind-outbounds"
+IN_METADATA = "feature-transparent-proxy-in-dataplane-metadata"
+METADATAS = (
+    METADATA,
+    answering(EMBEDDED),
+    answering(),
+    answering(EMBEDDED, BIND),
+    answering(EMBEDDED, IN_METADATA, redirection=Redirection(15001, 15006), ipv6_enabled=False),
+    answering(IN_METADATA, redirection=Redirection(0)),
+)
+"""Of proxies of all kinds, as far as names and redirection go."""
 
 AUTHORITIES = (Pki.create("one").ca, Pki.create("two").ca)
 """PEM texts that an ExternalService may trust."""
@@ -161,6 +185,25 @@ def external_service(
         },
     }
     return Resource(ResourceKey("ExternalService", mesh, name), ExternalService.model_validate(spec))
+
+
+def vip(kind: Kind, name: str, address: str, ports: Mapping[int, str | Mapping[str, str]]) -> VipEntry:
+    """`ports` are services or tags by port."""
+    outbounds = (
+        VipOutbound(port, freeze_tags({"kuma.io/service": to} if isinstance(to, str) else to), "service")
+        for port, to in ports.items()
+    )
+    return VipEntry(kind, name, address, tuple(outbounds))
+
+
+def service_vip(service: str, address: str, port: int = 0) -> VipEntry:
+    return vip(Kind.SERVICE, service, address, {port: service})
+
+
+def vips(*entries: VipEntry, mesh: str = "default", text: str | None = None) -> Resource:
+    """The document with the entries, or with any text."""
+    config = render({(entry.kind, entry.name): entry for entry in entries}) if text is None else text
+    return Resource(ResourceKey("Config", "", config_name(mesh)), Config(config=config))
 
 
 def identity(request: IdentityRequest, serial: int = 1) -> IdentitySecret:

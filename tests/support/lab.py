@@ -196,6 +196,7 @@ def path_of(document: Mapping[str, Any]) -> str:
     folder = {
         "Dataplane": "dataplanes",
         "ExternalService": "external-services",
+        "VirtualOutbound": "virtual-outbounds",
         "TrafficPermission": "traffic-permissions",
         "MeshTrafficPermission": "meshtrafficpermissions",
         "Secret": "secrets",
@@ -219,6 +220,7 @@ class Sidecar:
         arguments: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
         cp_address: str = "",
+        prefix: Sequence[str] = (),
     ) -> None:
         self.plane = plane
         self.name = document["name"]
@@ -231,7 +233,7 @@ class Sidecar:
         resource = folder / f"{self.mesh}-{self.name}.yaml"
         resource.write_text(json.dumps(document))
         self._argv = [
-            sys.executable, "-m", "kumadp", "run",
+            *prefix, sys.executable, "-m", "kumadp", "run",
             f"--cp-address={cp_address or f'https://localhost:{plane.dp_port}'}",
             f"--ca-cert-file={plane.work_dir / 'kuma-cp.crt'}",
             f"--dataplane-file={resource}", f"--dataplane-token-file={self.token_file}",
@@ -286,7 +288,7 @@ class Lab:
         argv = [sys.executable, str(ECHO_APP), kind, name, str(port), host]
         program = Program(f"app-{name}-{port}", argv, self.folder, {})
         self.adopt(program)
-        program.wait_until(lambda: _listens(host, port), "listening")
+        program.wait_until(lambda: listens(host, port), "listening")
         return program
 
     def adopt(self, program: Program) -> None:
@@ -311,7 +313,7 @@ def lab(folder: Path) -> Iterator[Lab]:
         started.close()
 
 
-def _listens(host: str, port: int) -> bool:
+def listens(host: str, port: int) -> bool:
     with socket.socket() as sock:
         return sock.connect_ex((host, port)) == 0
 

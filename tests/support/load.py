@@ -15,10 +15,18 @@ class Load:
     `pause_s` bounds the rate: threads / pause requests a second at most.
     """
 
-    def __init__(self, port: int, *, path: str = "/", threads: int = 4, pause_s: float = 0.005) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        host: str = "127.0.0.1",
+        path: str = "/",
+        threads: int = 4,
+        pause_s: float = 0.005,
+    ) -> None:
         self.failures: Counter[str] = Counter()
         self.answers: Counter[str] = Counter()
-        self._port, self._path, self._pause_s = port, path, pause_s
+        self._host, self._port, self._path, self._pause_s = host, port, path, pause_s
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
@@ -47,7 +55,7 @@ class Load:
             self._stop.wait(0.01)
 
     def _run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=20)
         while not self._stop.wait(self._pause_s):
             try:
                 connection.request("GET", self._path)

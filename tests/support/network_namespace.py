@@ -5,18 +5,30 @@ Only where this may be made: as root, with `ip` and `nft` installed.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _NEW_NETWORK = 0x40000000
+_HERE = "/proc/thread-self/ns/net"
 WORKLOAD, FOREIGNER = 1, 2
 """Marks of sockets: of the workload, whose connections go to the outbound port of its proxy; and of somebody
 elsewhere, whose connections go to the inbound port."""
+
+
+def _network_of(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+_NOT_OURS = {_network_of(path) for path in ("/proc/1/ns/net", _HERE) if os.path.exists(path)}
+"""The network of the host, and that in which the tests were started."""
 
 _RULES = """
 table ip mesh {{
@@ -34,11 +46,12 @@ table ip mesh {{
 """
 
 
-def missing() -> str:
-    """What there is not, for a skipped test to say; "" when nothing is missing."""
+def missing(*tools: str) -> str:
+    """What there is not, for a skipped test to say; "" when nothing is missing. `tools` are needed besides
+    `ip` and `nft`."""
     if os.geteuid() != 0:
         return "a network namespace takes root"
-    lacking = [tool for tool in ("ip", "nft") if shutil.which(tool) is None]
+    lacking = [tool for tool in ("ip", "nft", *tools) if shutil.which(tool) is None]
     if lacking:
         return f"not installed: {', '.join(lacking)}"
     problems: list[str] = []
@@ -56,6 +69,7 @@ def in_network(scenario: Callable[[], None], *addresses: str, outbound: int, inb
         assert not problem, problem
         for arguments in (["link", "set", "lo", "up"], *(["addr", "add", a, "dev", "lo"] for a in addresses)):
             subprocess.run(["ip", *arguments], check=True)
+        assert_not_the_hosts()
         rules = _RULES.format(workload=WORKLOAD, foreigner=FOREIGNER, outbound=outbound, inbound=inbound)
         subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
         scenario()
@@ -77,10 +91,48 @@ def ask(mark: int, address: str, port: int, line: bytes = b"hello\n") -> bytes:
         return b""
 
 
+def new_network() -> int:
+    """A file descriptor of a new network, which lasts as long as the descriptor or a process in it."""
+    opened: list[int] = []
+
+    def run() -> None:
+        problem = _unshared()
+        assert not problem, problem
+        assert_not_the_hosts()
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        opened.append(os.open(_HERE, os.O_RDONLY | os.O_CLOEXEC))
+
+    _in_thread(run)
+    return opened[0]
+
+
+@contextlib.contextmanager
+def entered(network: int) -> Iterator[None]:
+    """This thread, and what it starts meanwhile, is in the network; then back where it was."""
+    before = os.open(_HERE, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _enter(network)
+        try:
+            yield
+        finally:
+            _enter(before)
+    finally:
+        os.close(before)
+
+
+def assert_not_the_hosts() -> None:
+    """Before a rule is applied: this thread is in the network of neither the host nor the tests."""
+    assert _network_of(_HERE) not in _NOT_OURS, "these rules are not for the tables of the host"
+
+
+def _enter(network: int) -> None:
+    if _LIBC.setns(network, _NEW_NETWORK) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
 def _unshared() -> str:
     """Give this thread a network of its own; the reason when that does not work."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_NEW_NETWORK) != 0:
+    if _LIBC.unshare(_NEW_NETWORK) != 0:
         return f"no network namespace: {os.strerror(ctypes.get_errno())}"
     return ""
 

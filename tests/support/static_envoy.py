@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import extension_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
@@ -22,6 +23,7 @@ from lab import Lab, Program, http
 MESSAGES = {
     xds.CLUSTER: cluster_pb2.Cluster,
     xds.ENDPOINT: endpoint_pb2.ClusterLoadAssignment,
+    xds.EXTENSION: extension_pb2.TypedExtensionConfig,
     xds.LISTENER: listener_pb2.Listener,
     xds.SECRET: secret_pb2.Secret,
 }
@@ -33,17 +35,19 @@ def as_json(unit: UnitInput) -> dict[str, Any]:
 
 
 def static_resources(units: Iterable[UnitInput]) -> dict[str, list[Any]]:
-    """Clusters hold their endpoints, and secrets are found by name, instead of both coming by ADS."""
+    """Clusters hold their endpoints, listeners the filters that are resources of their own, and secrets are
+    found by name, instead of all coming by ADS."""
     found: dict[str, list[Any]] = {kind: [] for kind in MESSAGES}
     for unit in units:
-        found[unit.type_url].append(_without_ads(as_json(unit)))
+        found[unit.type_url].append(without_ads(as_json(unit)))
     assignments = {one["clusterName"]: one for one in found[xds.ENDPOINT]}
     for cluster in found[xds.CLUSTER]:
         if cluster.pop("edsClusterConfig", None) is not None:
             cluster.update(type="STATIC", loadAssignment=assignments[cluster["name"]])
+    filters = {one["name"]: one["typedConfig"] for one in found[xds.EXTENSION]}
     return {
         "clusters": found[xds.CLUSTER],
-        "listeners": found[xds.LISTENER],
+        "listeners": _with_filters(found[xds.LISTENER], filters),
         "secrets": found[xds.SECRET],
     }
 
@@ -72,7 +76,24 @@ class StaticEnvoy:
         return {stat["name"]: stat["value"] for stat in stats if "name" in stat}
 
 
-def _without_ads(value: Any) -> Any:
+def _with_filters(value: Any, filters: dict[str, Any]) -> Any:
+    """A filter that is not among them stays away."""
+    if isinstance(value, list):
+        known = (
+            item
+            for item in value
+            if not (isinstance(item, dict) and "configDiscovery" in item and item["name"] not in filters)
+        )
+        return [_with_filters(item, filters) for item in known]
     if isinstance(value, dict):
-        return {key: _without_ads(item) for key, item in value.items() if key != "sdsConfig"}
-    return [_without_ads(item) for item in value] if isinstance(value, list) else value
+        if "configDiscovery" in value:
+            return {"name": value["name"], "typedConfig": filters[value["name"]]}
+        return {key: _with_filters(item, filters) for key, item in value.items()}
+    return value
+
+
+def without_ads(value: Any) -> Any:
+    """Secrets are looked for by their names."""
+    if isinstance(value, dict):
+        return {key: without_ads(item) for key, item in value.items() if key != "sdsConfig"}
+    return [without_ads(item) for item in value] if isinstance(value, list) else value

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 
+from kumacp.xds.direct import DirectAccessCluster, DirectAccessListener
 from kumacp.xds.model import (
     AdminCluster,
     AdminListener,
@@ -23,11 +24,13 @@ from kumacp.xds.model import (
     ReadinessCluster,
     ServiceCluster,
     ServiceEndpoints,
+    SourceTags,
     SpiffeRule,
     TlsMode,
     UnitInput,
     UriMatch,
 )
+from kumacp.xds.name_table import DnsListener, DynamicConfig, Page, Record, name_table
 from kumacp.xds.outside import (
     ExternalCluster,
     ExternalEndpoint,
@@ -90,6 +93,8 @@ def cases() -> dict[str, UnitInput]:
         **dict(_endpoints()),
         **dict(_external_clusters()),
         **dict(_passthrough()),
+        **dict(_redirected()),
+        "source_tags": SourceTags((("kuma.io/service", "web,web-api"), ("version", "v1"))),
         "admin_listener": AdminListener(
             "192.0.2.1", 9901, AdminTls(CERTIFICATE_PEM, KEY_PEM, CA_PEM), reuse_port=True
         ),
@@ -122,7 +127,6 @@ def outbound(port: int, protocol: str, **changes: object) -> OutboundListener:
         service="backend",
         tags=(("kuma.io/service", "backend"),),
         protocol=protocol,
-        source_tags=(("kuma.io/service", "web,web-api"), ("version", "v1")),
         reuse_port=True,
     )
     return replace(plain, **changes)  # type: ignore[arg-type]  # names and types are the caller's
@@ -157,9 +161,9 @@ def _outbounds() -> Iterator[tuple[str, UnitInput]]:
     for protocol in ("tcp", "http", "http2", "grpc"):
         yield f"outbound_{protocol}", outbound(next(ports), protocol)
     tags = (("kuma.io/service", "backend"), ("version", "v1"))
-    yield "outbound_http_with_tags", outbound(next(ports), "http", tags=tags, source_tags=())
+    yield "outbound_http_with_tags", outbound(next(ports), "http", tags=tags)
     yield "outbound_http_ipv4_only", outbound(next(ports), "http", ipv6=False, reuse_port=False)
-    yield "outbound_http_external", outbound(next(ports), "http", external=True, source_tags=())
+    yield "outbound_http_external", outbound(next(ports), "http", external=True)
     yield "outbound_tcp_redirected", outbound(next(ports), "tcp", bind=False)
 
 
@@ -266,3 +270,28 @@ def _passthrough() -> Iterator[tuple[str, UnitInput]]:
             ports=(8080, 9090, 49151),
         ),
     )
+
+
+NAMES = name_table(
+    [
+        Record("backend.mesh", ("240.0.0.1", "::ffff:f000:1")),
+        Record("echo-server.echo-example.svc.1010.mesh", ("240.0.0.0",)),
+        Record("v6.mesh", ("fd00::7",)),
+    ]
+)
+
+
+def _redirected() -> Iterator[tuple[str, UnitInput]]:
+    """What only proxies behind redirection have, or those that answer names."""
+    yield "outbound_http_vip", outbound(80, "http", address="240.0.0.1", bind=False)
+    yield "outbound_http_vip_ipv6", outbound(80, "http", address="fd00:fd00::1", bind=False)
+    yield "direct_access_cluster", DirectAccessCluster("direct_access", "default")
+    yield "direct_access_cluster_plain", DirectAccessCluster("direct_access:plain", "")
+    yield "direct_access_listener", DirectAccessListener("192.0.2.1", 8080, "direct_access", reuse_port=True)
+    yield (
+        "direct_access_listener_ipv6",
+        DirectAccessListener("2001:db8::1", 8080, "direct_access:plain", reuse_port=False),
+    )
+    page = Page("/dns", NAMES.etag, NAMES.document)
+    yield "dynamic_config", DynamicConfig("/run/kuma/kuma-mesh-metric-config.sock", (page,))
+    yield "dns_listener", DnsListener(15054, NAMES, reuse_port=True)

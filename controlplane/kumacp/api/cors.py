@@ -15,7 +15,7 @@ from kumamesh.errors import EXIT_USAGE, UserError
 
 _MAX_ORIGIN_CHARS = 512
 _REQUESTED = "access-control-request-method"
-_HEADERS = "Accept, Authorization, Content-Type, If-Match"
+_HEADERS = "Accept, Authorization, Content-Type, If-Match, If-None-Match"
 
 
 class Cors:

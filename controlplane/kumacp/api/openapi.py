@@ -13,11 +13,13 @@ from kumamesh.version import BUILD
 _DESCRIPTION = (
     "Resources are read, written and deleted by name. Where GET is possible, so is HEAD. Errors have one"
     " shape, `Error`. GET of one resource answers an `ETag`, its version; PUT and DELETE with that in"
-    " `If-Match` act on exactly this version, and are answered 409 when another writer was faster."
+    " `If-Match` act on exactly this version, and are answered 409 when another writer was faster; GET with"
+    " it in `If-None-Match` is answered 304, without a body, while nothing has changed."
 )
 MEANINGS = {
     200: "Done",
     201: "Created",
+    304: "Nothing has changed since that version",
     400: "The request is wrong; nothing was changed",
     401: "The user token is expired, revoked or not genuine",
     403: "This user may not do that",
@@ -142,10 +144,14 @@ def _query_parameter(parameter: Parameter) -> Schema:
 
 
 def _conditions(operation: Operation) -> list[Schema]:
-    if operation.method not in ("PUT", "DELETE"):
+    if operation.method in ("PUT", "DELETE"):
+        name, meaning = "If-Match", "Only this version"
+    elif 304 in operation.statuses:
+        name, meaning = "If-None-Match", "Only another version"
+    else:
         return []
-    schema = {"type": "string", "examples": ['"3"']}
-    return [{"name": "If-Match", "in": "header", "description": "Only this version", "schema": schema}]
+    schema = {"type": "string", "examples": ['"3-62e8a1f0b2c40"']}
+    return [{"name": name, "in": "header", "description": meaning, "schema": schema}]
 
 
 def _body(operation: Operation) -> Schema:
@@ -159,7 +165,8 @@ def _answer(operation: Operation, status: int) -> Schema:
     if status >= 400:
         answer["content"] = {PROBLEM_TYPE: {"schema": ref("Error")}}
         return answer
-    answer["content"] = _content(operation)
+    if status != 304:
+        answer["content"] = _content(operation)
     if operation.route.kind is Kind.ITEM and operation.method != "DELETE":
         answer["headers"] = {"ETag": {"description": "The version", "schema": {"type": "string"}}}
     return answer

@@ -175,6 +175,8 @@ def _statuses(method: str, route: Route) -> tuple[int, ...]:
         found |= {408, 413, 415}
     if method == "PUT":
         found.add(201)
+    if method == "GET" and route.kind in (Kind.ITEM, Kind.KRI):
+        found.add(304)
     if method in ("PUT", "DELETE"):
         found |= {405, 409}
     return tuple(sorted(found))

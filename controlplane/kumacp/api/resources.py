@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from kumacp.api import problem
 from kumacp.api.auth import User
+from kumacp.api.conditions import etag, etag_headers, parse_if_match, unchanged
 from kumacp.api.exchange import Answer, Request, json_answer
 from kumacp.api.listing import parse_filters, parse_page
 from kumacp.api.pages import page_answer
@@ -23,8 +23,6 @@ from kumamesh.resources.rest import from_rest, to_kubernetes, to_shown
 
 _log = logging.getLogger(__name__)
 
-_MAX_CONDITION_CHARS = 1024
-_VERSION = re.compile(r'"[1-9][0-9]{0,17}"')
 LIGHT_BODY_BYTES = 64 * 1024
 """Read in a few milliseconds; larger resources take up to seconds, in which others must be served."""
 
@@ -97,7 +95,7 @@ class ResourceEndpoints:
             raise problem.not_found(title, str(error)) from None
         _tell("a resource was created" if result.created else "a resource was updated", key, user)
         document = {"warnings": list(result.warnings)} if result.warnings else {}
-        return json_answer(document, 201 if result.created else 200, _etag(result.resource))
+        return json_answer(document, 201 if result.created else 200, etag_headers(result.resource))
 
     async def delete(self, route: Route, request: Request, user: User) -> Answer:
         key = key_of(route)
@@ -113,16 +111,18 @@ class ResourceEndpoints:
         return json_answer({})
 
     async def _wanted_version(self, key: ResourceKey, request: Request) -> int:
-        """The version that the request is about, 0 for any."""
+        """The version that the request is about, 0 for any; raises Problem when it is not there."""
         condition = request.headers.get("if-match")
         if condition is None:
             return 0
-        versions = parse_if_match(condition)
+        wanted = parse_if_match(condition)
         try:
-            present = (await self._store.get(key)).version
+            present = await self._store.get(key)
         except NotFound as error:
             raise Problem(409, problem.CONFLICT, f"{error}; without If-Match it would be created") from None
-        return present if versions is None or present in versions else min(versions)
+        if wanted is not None and etag(present) not in wanted:
+            raise Problem(409, problem.CONFLICT, str(Conflict(key)))
+        return present.version
 
     async def _read(self, request: Request, read: Callable[[], T]) -> T:
         return read() if len(request.body) <= LIGHT_BODY_BYTES else await self._aside(read)
@@ -150,25 +150,7 @@ def item_answer(resource: Resource, request: Request) -> Answer:
     else:
         text = "must be one of: universal, kubernetes, k8s"
         raise problem.invalid(problem.FORMAT, [Violation("format", text)])
-    return json_answer(document, headers=_etag(resource))
-
-
-def parse_if_match(condition: str) -> frozenset[int] | None:
-    """The versions that an `If-Match` header names, None for `*`; raises Problem 400."""
-    if condition.strip() == "*":
-        return None
-    tags = [tag.strip() for tag in condition.split(",")]
-    if len(condition) > _MAX_CONDITION_CHARS or not all(_VERSION.fullmatch(tag) for tag in tags):
-        raise Problem(
-            400,
-            problem.BAD_REQUEST,
-            'If-Match must be * or the ETag of a resource, as GET gives it: a version in quotes, such as "3"',
-        )
-    return frozenset(int(tag.strip('"')) for tag in tags)
-
-
-def _etag(resource: Resource) -> Mapping[str, str]:
-    return {"ETag": f'"{resource.version}"'}
+    return unchanged(resource, request) or json_answer(document, headers=etag_headers(resource))
 
 
 def _tell(event: str, key: ResourceKey, user: User) -> None:

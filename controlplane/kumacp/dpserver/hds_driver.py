@@ -14,7 +14,7 @@ from kumacp.dpserver.clock import Clock
 from kumacp.dpserver.feed_driver import FeedDriver
 from kumacp.dpserver.gate_driver import Gate
 from kumacp.dpserver.hds_stream_driver import HealthStream
-from kumacp.dpserver.hds_wire import decode_introduction
+from kumacp.dpserver.hds_wire import Introduction, decode_introduction
 from kumacp.dpserver.health import HealthSettings, Report, StateChange, decide, vantage
 from kumacp.dpserver.lifecycle import SECOND_STREAM
 from kumacp.dpserver.node import ProxyNode, ProxyType, parse_node
@@ -83,6 +83,13 @@ class HealthDiscovery:
     async def serve(self, context: Any, data: bytes, tokens: Sequence[str]) -> None:
         """One stream from its first message to its end; raises Refused."""
         introduction = decode_introduction(data)
+        try:
+            await self._serve(context, introduction, tokens)
+        except Refused as refusal:
+            refusal.proxy = introduction.node_id
+            raise
+
+    async def _serve(self, context: Any, introduction: Introduction, tokens: Sequence[str]) -> None:
         node = parse_node(introduction.node_id, introduction.metadata)
         if node.proxy_type is not ProxyType.DATAPLANE:
             text = f"health is discovered of data plane proxies only, not of an {node.proxy_type.value}"

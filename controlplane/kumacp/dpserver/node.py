@@ -12,7 +12,8 @@ from enum import Enum
 from typing import Any
 
 from kumacp.dpserver.refusal import Refused, Status
-from kumacp.xds.model import ProxyMetadata
+from kumacp.xds.model import ProxyMetadata, Redirection
+from kumacp.xds.transparent import parse_redirection
 from kumamesh import names
 from kumamesh.resource import ResourceKey
 from kumamesh.resources.rules.common import name_problem
@@ -121,7 +122,17 @@ def _proxy_metadata(metadata: Mapping[str, Any]) -> ProxyMetadata:
         workdir=_text(metadata, "workdir"),
         ipv6_enabled=metadata.get("ipv6Enabled") is not False,
         system_ca=_text(metadata, "systemCaPath"),
+        dns_port=_port(metadata, "dataplane.dns.port"),
+        redirection=_redirection(metadata),
     )
+
+
+def _redirection(metadata: Mapping[str, Any]) -> Redirection | None:
+    """None for what cannot be read. A proxy that got its bootstrap here has said nothing like that."""
+    try:
+        return parse_redirection(metadata.get("transparentProxy"))
+    except ValueError:
+        return None
 
 
 def _text(metadata: Mapping[str, Any], key: str) -> str:

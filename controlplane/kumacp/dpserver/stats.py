@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from kumacp.figures import OTHER, Histogram
+from kumacp.figures import OTHER
+from kumamesh.exposition import Histogram
 from kumamesh.xds import UPDATE_ORDER
 
 _TYPE_URLS = {type_url.rpartition(".")[2]: type_url for type_url in UPDATE_ORDER}

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from kumacp.front.os_process import raise_file_limit
 from kumacp.listen_server import listen
 from kumamesh.errors import UserError
+from kumamesh.os_process import raise_file_limit
 
 STOP_S = 5.0
 """How long the process may take to end after it was told."""

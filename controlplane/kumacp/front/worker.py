@@ -18,9 +18,9 @@ import socket
 from collections.abc import Sequence
 
 from kumacp.front.clienthello import MAX_HELLO_BYTES, Route, classify
-from kumacp.front.os_process import die_with_parent, raise_file_limit
 from kumacp.front.peer import socket_name
 from kumacp.front.splice_relay import splice
+from kumamesh.os_process import die_with_parent, raise_file_limit
 
 HANDSHAKE_LIMIT_S = 10.0
 """From accept to a route and a dialled gRPC server; a client sends its hello at once."""

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from kumacp.settings.access import AccessSettings
 from kumacp.settings.api import ApiSettings
 from kumacp.settings.diagnostics import DiagnosticsSettings
+from kumacp.settings.dns import DnsSettings
 from kumacp.settings.dp_server import DpServerSettings
 from kumacp.settings.general import GeneralSettings
 
 
 @dataclass(frozen=True)
-class CpSettings(DpServerSettings, ApiSettings, AccessSettings, DiagnosticsSettings, GeneralSettings):
+class CpSettings(
+    DpServerSettings, ApiSettings, AccessSettings, DiagnosticsSettings, DnsSettings, GeneralSettings
+):
     """Everything that `kuma-cp run` can be told."""

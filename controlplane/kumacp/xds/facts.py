@@ -49,11 +49,16 @@ class ServiceFacts:
     external: bool = False
 
 
+At = tuple[str, int]
+"""Address and port."""
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One inbound that serves a service. Without an endpoint while it is not healthy."""
+    """One inbound that serves a service, and where it listens. Unless it is healthy it has no endpoint."""
 
     protocol: str
+    at: At
     endpoint: Endpoint | None
 
 
@@ -90,7 +95,8 @@ def offers(dataplane: Dataplane, zone: str) -> dict[str, tuple[Offer, ...]]:
     found: dict[str, tuple[Offer, ...]] = {}
     for inbound in filter(lambda inbound: inbound.service, serving_inbounds(dataplane)):
         endpoint = _endpoint(dataplane, inbound, zone) if inbound.healthy else None
-        offer = Offer(inbound.protocol_name, endpoint)
+        at = (dataplane.networking.inbound_address(inbound), inbound.port)
+        offer = Offer(inbound.protocol_name, at, endpoint)
         found[inbound.service] = (*found.get(inbound.service, ()), offer)
     return found
 

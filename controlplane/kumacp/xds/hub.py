@@ -14,28 +14,30 @@ before STRICT changes a mesh under load without failed connections.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from kumacp.store.api import Change, Operation
+from kumacp.vips.names import VipSettings
 from kumacp.xds import sidecar
-from kumacp.xds.external import Fault
+from kumacp.xds.direct_access import direct_listeners, directly_accessed, listener_key
+from kumacp.xds.facts import At
+from kumacp.xds.layer import Layer, Layers
 from kumacp.xds.model import IdentityRequest, IdentitySecret, ProxyMetadata, UnitInput
-from kumacp.xds.proxy import Proxy, Touched, TouchedRecord
+from kumacp.xds.naming import name_units
+from kumacp.xds.outbounds import outbound_units
+from kumacp.xds.proxy import Proxy, Touched, TouchedRecord, Unrecorded
+from kumacp.xds.reports import report_external_services, report_vips
 from kumacp.xds.services import SharedDestination, SharedDestinations
+from kumacp.xds.sight import sight
 from kumacp.xds.units import Unit, UnitCache, UnitKey
 from kumacp.xds.view import MeshDelta, MeshView, View
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.xds import XdsResource
 
-log = logging.getLogger(__name__)
-
 __all__ = ["Counters", "Hub", "Touched"]
 
 DATAPLANE = "Dataplane"
-_MAX_FAULT_LINES = 20
-"""In one batch of changes of one mesh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,17 @@ class Hub:
     """Plans and desired resources of all connected proxies of a zone."""
 
     def __init__(
-        self, zone: str, build: Callable[[UnitInput], XdsResource], permission: sidecar.InboundRbac
+        self,
+        zone: str,
+        build: Callable[[UnitInput], XdsResource],
+        permission: sidecar.InboundRbac,
+        vips: VipSettings | None = None,
     ) -> None:
-        self._view = View(zone)
+        self._view = View(zone, vips)
         self._units = UnitCache(build)
         self._shared = SharedDestinations(self._units)
+        self._layers = Layers(self._units, self._shared)
+        self._direct: dict[str, set[Proxy]] = {}
         self._permission = permission
         self._proxies: dict[str, dict[ResourceKey, Proxy]] = {}
         self._unmet: dict[Proxy, None] = {}
@@ -91,8 +99,8 @@ class Hub:
         state = Proxy(proxy, metadata)
         self._proxies.setdefault(proxy.mesh, {})[proxy] = state
         view = self._view.mesh(proxy.mesh)
-        _adopt_dataplane(view, state)
-        self._replan(view, state, TouchedRecord())
+        self._adopt_dataplane(view, state)
+        self._replan(view, state, Unrecorded())
 
     def disconnect(self, proxy: ResourceKey) -> None:
         """Forget the proxy, and its identity with it."""
@@ -103,13 +111,15 @@ class Hub:
         if not proxies:
             del self._proxies[proxy.mesh]
         self._unmet.pop(state, None)
+        self._note_direct(state, active=False)
         self._let_go(state)
 
     def _let_go(self, state: Proxy) -> None:
-        for unit in (*state.own.values(), *state.outbounds.values()):
+        for unit in state.units:
             self._units.release(unit)
         for destination in state.destinations:
             self._shared.unsubscribe(state.key.mesh, destination, state)
+        self._layers.part(state)
 
     def desired(self, proxy: ResourceKey) -> Mapping[str, Mapping[str, XdsResource]]:
         """Live mapping type_url -> name -> resource of a connected proxy; raises KeyError for another."""
@@ -128,7 +138,7 @@ class Hub:
         state = Proxy(proxy, connected.metadata)
         permission = permission or self._permission
         plan = sidecar.plan(view, dataplane, state.metadata, permission, connected.identity)
-        self._carry_out(view, state, plan, TouchedRecord())
+        self._carry_out(view, state, plan, Unrecorded())
         self._let_go(state)
         return state.desired
 
@@ -152,7 +162,8 @@ class Hub:
     def _follow(self, deltas: Mapping[str, MeshDelta]) -> Touched:
         touched = TouchedRecord()
         for mesh, delta in deltas.items():
-            _report(mesh, delta.faults)
+            report_external_services(mesh, delta.faults)
+            report_vips(mesh, delta.vip_fault)
             self._refresh(self._view.mesh(mesh), delta, touched)
         return self._waking(touched)
 
@@ -166,7 +177,9 @@ class Hub:
         keys = (ResourceKey(DATAPLANE, view.name, name) for name in delta.dataplanes)
         replanned = {proxies[key] for key in keys if key in proxies}
         for proxy in replanned:
-            _adopt_dataplane(view, proxy)
+            self._adopt_dataplane(view, proxy)
+        # First, so that what nobody leads to any more is not brought up to date.
+        self._refresh_layers(view, delta, touched)
         if delta.settings:
             used = self._shared.all(view.name)
         else:
@@ -175,6 +188,7 @@ class Hub:
             self._refresh_shared(view, shared, replanned, touched)
         for proxy in replanned:
             self._replan(view, proxy, touched)
+        self._refresh_direct(view, delta, replanned, touched)
         if delta.settings or (delta.permissions and view.settings.mode is not None):
             for proxy in proxies.values():
                 if proxy not in replanned:
@@ -186,21 +200,65 @@ class Hub:
         """Bring a destination up to date, with all who use it and are not planned anew anyway."""
         manner_before = shared.manner
         self._shared.refresh(view, shared)
-        for proxy in shared.subscribers:
-            if proxy.dataplane is None or proxy in replanned:
-                continue
-            shared.put(proxy, touched)
-            if shared.manner != manner_before:
-                service = shared.destination.service
-                self._refresh_outbounds(view, proxy, proxy.dataplane, service, touched)
+        changed = shared.manner != manner_before
+        service = shared.destination.service
+        for subscriber in shared.subscribers:
+            if isinstance(subscriber, Layer):
+                shared.put(subscriber, touched)
+                if changed:
+                    subscriber.refresh_service(view, service, touched)
+            elif isinstance(subscriber, Proxy) and subscriber.dataplane and subscriber not in replanned:
+                shared.put(subscriber, touched)
+                if changed:
+                    self._refresh_outbounds(view, subscriber, subscriber.dataplane, service, touched)
 
     def _refresh_outbounds(
         self, view: MeshView, proxy: Proxy, dataplane: Resource, service: str, touched: TouchedRecord
     ) -> None:
-        inputs = sidecar.outbound_units(view, dataplane, proxy.metadata, only=service)
+        inputs = outbound_units(view, dataplane, proxy.metadata, only=service)
         for key, input_ in inputs.items():
             unit = proxy.outbounds[key] = self._units.replace(proxy.outbounds[key], input_)
             proxy.put(unit, touched)
+
+    def _refresh_layers(self, view: MeshView, delta: MeshDelta, touched: TouchedRecord) -> None:
+        """What virtual addresses there are, and their names."""
+        if not delta.vips.names:
+            return
+        for layer in self._layers.of_mesh(view.name):
+            layer.update(view, delta.vips.ports, touched)
+            layer.forget_names()
+            for proxy in layer.members:
+                self._refresh_names(view, proxy, layer, touched)
+
+    def _refresh_names(
+        self, view: MeshView, proxy: Proxy, layer: Layer | None, touched: TouchedRecord
+    ) -> None:
+        inputs = {}
+        if layer is not None:
+            inputs = name_units(layer.sight, proxy.metadata, lambda: layer.names(view))
+        proxy.names = self._hold(proxy, proxy.names, inputs, touched)
+
+    def _refresh_direct(
+        self, view: MeshView, delta: MeshDelta, replanned: set[Proxy], touched: TouchedRecord
+    ) -> None:
+        """Instances that workloads call at their own addresses."""
+        proxies = self._direct.get(view.name)
+        if not proxies:
+            return
+        changed: set[At] = {at for service in delta.facts for at in view.instances_of(service)}
+        changed.update(delta.instances, delta.vips.ports)
+        for proxy in proxies - replanned:
+            if proxy.dataplane is None:
+                continue
+            dataplane = proxy.dataplane.spec
+            if delta.settings:
+                inputs = direct_listeners(view, dataplane, proxy.metadata)
+                proxy.direct = self._hold(proxy, proxy.direct, inputs, touched)
+            elif changed:
+                inputs = direct_listeners(view, dataplane, proxy.metadata, changed)
+                keys = {listener_key(at) for at in changed}
+                held = {key: proxy.direct.pop(key) for key in keys & proxy.direct.keys()}
+                proxy.direct.update(self._hold(proxy, held, inputs, touched))
 
     def _refresh_own(self, view: MeshView, proxy: Proxy, touched: TouchedRecord) -> None:
         """What permissions, mTLS and the identity of the proxy decide."""
@@ -217,10 +275,15 @@ class Hub:
         self._want_identity(view, proxy, proxy.dataplane)
         plan = sidecar.plan(view, proxy.dataplane, proxy.metadata, self._permission, proxy.identity)
         self._carry_out(view, proxy, plan, touched)
+        self._note_direct(proxy, active=bool(directly_accessed(proxy.dataplane.spec, proxy.metadata)))
 
     def _carry_out(self, view: MeshView, proxy: Proxy, plan: sidecar.Plan, touched: TouchedRecord) -> None:
+        layer = None
+        if plan.sight is not None:
+            layer = self._layers.join(view, proxy, plan.sight, touched)
         proxy.own = self._hold(proxy, proxy.own, plan.own, touched)
         proxy.outbounds = self._hold(proxy, proxy.outbounds, plan.outbounds, touched)
+        proxy.direct = self._hold(proxy, proxy.direct, plan.direct, touched)
         for destination in proxy.destinations - plan.destinations:
             self._shared.unsubscribe(view.name, destination, proxy).drop(proxy, touched)
         subscribed = [self._shared.subscribe(view, destination, proxy) for destination in plan.destinations]
@@ -228,6 +291,28 @@ class Hub:
             shared.put(proxy, touched)
         # Equal to those of the plan, but shared by all proxies.
         proxy.destinations = frozenset(shared.destination for shared in subscribed)
+        # Last, so that what it has of its own now hides what goes.
+        if layer is None:
+            self._layers.leave(proxy, touched)
+        self._refresh_names(view, proxy, layer, touched)
+
+    def _note_direct(self, proxy: Proxy, *, active: bool) -> None:
+        proxies = self._direct.setdefault(proxy.key.mesh, set())
+        (proxies.add if active else proxies.discard)(proxy)
+        if not proxies:
+            del self._direct[proxy.key.mesh]
+
+    def _adopt_dataplane(self, view: MeshView, proxy: Proxy) -> None:
+        """A proxy whose Dataplane is deleted while it is connected keeps what it has, but gets no certificate
+        any more: traffic must not stop by a slip, nor trust go on. When it is back, one is issued anew."""
+        proxy.dataplane = view.dataplane(proxy.key.name) if proxy.key.type == DATAPLANE else None
+        if proxy.dataplane is None:
+            proxy.wanted = proxy.issued = None
+        layer = self._layers.of(proxy)
+        if layer is not None and (
+            proxy.dataplane is None or sight(proxy.dataplane.spec, proxy.metadata) != layer.sight
+        ):
+            self._layers.part(proxy)
 
     def _want_identity(self, view: MeshView, proxy: Proxy, dataplane: Resource) -> None:
         if view.settings.mode is None:
@@ -255,31 +340,3 @@ class Hub:
                 self._units.release(unit)
                 proxy.drop(key, touched)
         return units
-
-
-def _report(mesh: str, faults: Sequence[Fault]) -> None:
-    """One Secret may make thousands unusable: not all are named."""
-    if len(faults) > _MAX_FAULT_LINES:
-        log.warning(
-            "%d further ExternalServices became usable or unusable; the metric external_services_unusable "
-            "counts those that are not",
-            len(faults) - _MAX_FAULT_LINES,
-            extra={"mesh": mesh},
-        )
-    for name, reason in faults[:_MAX_FAULT_LINES]:
-        if reason:
-            log.warning(
-                "an ExternalService cannot be used as it is written and keeps what it had before: %s",
-                reason,
-                extra={"mesh": mesh, "external_service": name},
-            )
-        else:
-            log.info("an ExternalService can be used again", extra={"mesh": mesh, "external_service": name})
-
-
-def _adopt_dataplane(view: MeshView, proxy: Proxy) -> None:
-    """A proxy whose Dataplane is deleted while it is connected keeps what it has, but gets no certificate
-    any more: traffic must not stop by a slip, nor trust go on. When it is back, one is issued anew."""
-    proxy.dataplane = view.dataplane(proxy.key.name) if proxy.key.type == DATAPLANE else None
-    if proxy.dataplane is None:
-        proxy.wanted = proxy.issued = None

@@ -31,6 +31,16 @@ def cluster_name(service: str, tags: Tags = ()) -> str:
     return f"{service}-{digest.digest()[:8].hex()}"
 
 
+_OWN_CLUSTERS = ("kuma:", "localhost:", "inbound:", "outbound:", "direct_access:", "self_transparentproxy_")
+"""What names of clusters of the proxy itself begin with."""
+
+
+def usable(service: str) -> bool:
+    """Whether a service can have outbounds: named like one of the proxy's own clusters it cannot, for the
+    cluster would not be what it means."""
+    return bool(service) and service != "direct_access" and not service.startswith(_OWN_CLUSTERS)
+
+
 class TlsMode(Enum):
     """How an inbound of a mesh with mTLS treats plain text (contract 5.4)."""
 
@@ -104,10 +114,10 @@ class ServiceEndpoints:
 
 @dataclass(frozen=True, slots=True)
 class OutboundListener:
-    """Listener through which the application reaches a service; `source_tags` are the proxy's own, sent on
-    as x-kuma-tags with http protocols (each key with its comma-joined values). `tags` are the outbound's,
-    kuma.io/service included. `ipv6`: the host has IPv6 (Envoy refuses IPv6 ranges on a host without it).
-    `external`: the service is outside the mesh. `bind` False: connections come redirected only."""
+    """Listener through which the application reaches a service. `tags` are the outbound's, kuma.io/service
+    included. `ipv6`: the host has IPv6 (Envoy refuses IPv6 ranges on a host without it). `external`: the
+    service is outside the mesh. `bind` False: connections come redirected only. Nothing of the proxy itself
+    is in it, so that all proxies share it: with http protocols it has the proxy's SourceTags sent on."""
 
     address: str
     port: int
@@ -115,7 +125,6 @@ class OutboundListener:
     service: str
     tags: Tags
     protocol: str
-    source_tags: Tags
     reuse_port: bool
     ipv6: bool = True
     external: bool = False
@@ -138,6 +147,22 @@ class OutboundListener:
     def cluster_tags(self) -> Tags:
         """`tags` of the cluster that it needs."""
         return tuple((key, value) for key, value in self.tags if key != names.SERVICE_TAG)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTags:
+    """What every outbound with an http protocol sends of its proxy as x-kuma-tags: each tag with its
+    comma-joined values. The listeners refer to it by its name."""
+
+    tags: Tags
+
+    @property
+    def type_url(self) -> str:
+        return xds.EXTENSION
+
+    @property
+    def name(self) -> str:
+        return names.SOURCE_TAGS_FILTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,10 +372,21 @@ class IdentitySecret:
 
 
 @dataclass(frozen=True, slots=True)
+class Redirection:
+    """How the host redirects connections of the workload, to the port `outbound`, and connections from
+    elsewhere, to `inbound`; 0 for a way that is not redirected. `ipv6`: those of IPv6 too."""
+
+    outbound: int
+    inbound: int = 0
+    ipv6: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ProxyMetadata:
     """What a proxy said of itself in its node metadata, as far as its configuration depends on it
     (contract 2.1). `system_ca` is the file with the authorities that its host trusts, "" if it knows none.
-    `admin_tls` is issued by the control plane when the proxy connects."""
+    `admin_tls` is issued by the control plane when the proxy connects. `dns_port` 0: it answers no names;
+    `redirection` counts only for a proxy with the feature, None stands for what its Dataplane says."""
 
     features: frozenset[str] = frozenset()
     admin_address: str = "127.0.0.1"
@@ -360,6 +396,8 @@ class ProxyMetadata:
     ipv6_enabled: bool = True
     system_ca: str = ""
     admin_tls: AdminTls | None = None
+    dns_port: int = 0
+    redirection: Redirection | None = None
 
 
 @dataclass(frozen=True, slots=True)

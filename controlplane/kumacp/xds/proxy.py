@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 
+from kumacp.xds.destinations import Destination
 from kumacp.xds.model import IdentityRequest, IdentitySecret, ProxyMetadata
-from kumacp.xds.sidecar import Destination
 from kumacp.xds.units import Unit, UnitKey
 from kumamesh import xds
 from kumamesh.resource import Resource, ResourceKey
@@ -13,6 +14,12 @@ from kumamesh.xds import XdsResource
 
 Touched = Mapping[ResourceKey, Mapping[str, frozenset[str]]]
 """Proxy -> type_url -> names of the resources that are new, different or gone."""
+
+
+LAYERED = (xds.CLUSTER, xds.ENDPOINT, xds.LISTENER)
+"""Types of which a proxy may have resources in common with others."""
+
+_NOTHING: dict[str, XdsResource] = {}
 
 
 class _Names:
@@ -49,6 +56,13 @@ class TouchedRecord:
         return {proxy: collected[names] for proxy, names in self._last.items()}
 
 
+class Unrecorded(TouchedRecord):
+    """For what nobody is to be told of: a proxy that connects asks for everything anyway."""
+
+    def add(self, proxy: ResourceKey, key: UnitKey) -> None:
+        pass
+
+
 def _collect(last: _Names) -> Mapping[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
     names: _Names | None = last
@@ -60,16 +74,24 @@ def _collect(last: _Names) -> Mapping[str, frozenset[str]]:
 
 
 class Proxy:
-    """A connected proxy. `dataplane` is None while its Dataplane is not stored: then it keeps what it has."""
+    """A connected proxy. `dataplane` is None while its Dataplane is not stored: then it keeps what it has.
+
+    What it has of its own lies upon what it has in common with others of equal sight, and hides what has the
+    same name there.
+    """
 
     __slots__ = (
+        "_below",
+        "_upper",
         "dataplane",
         "desired",
         "destinations",
+        "direct",
         "identity",
         "issued",
         "key",
         "metadata",
+        "names",
         "outbounds",
         "own",
         "wanted",
@@ -81,24 +103,63 @@ class Proxy:
         self.dataplane: Resource | None = None
         self.own: dict[UnitKey, Unit] = {}
         self.outbounds: dict[UnitKey, Unit] = {}
+        self.direct: dict[UnitKey, Unit] = {}
+        self.names: dict[UnitKey, Unit] = {}
         self.destinations: frozenset[Destination] = frozenset()
-        self.desired: dict[str, dict[str, XdsResource]] = {type_url: {} for type_url in xds.UPDATE_ORDER}
+        self._upper: dict[str, dict[str, XdsResource]] = {type_url: {} for type_url in xds.UPDATE_ORDER}
+        self._below: Mapping[str, dict[str, XdsResource]] = {}
+        self.desired: dict[str, Mapping[str, XdsResource]] = {**self._upper}
         self.wanted: IdentityRequest | None = None
         self.issued: IdentityRequest | None = None
         self.identity: IdentitySecret | None = None
 
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """Those that it holds itself."""
+        held = (self.own, self.outbounds, self.direct, self.names)
+        return tuple(unit for units in held for unit in units.values())
+
     def put(self, unit: Unit, touched: TouchedRecord) -> None:
         type_url, name = unit.key
-        names = self.desired[type_url]
+        names = self._upper[type_url]
         before = names.get(name)
         if before is unit.resource:
             return
         names[name] = unit.resource
+        if before is None:
+            before = self._beneath(type_url).get(name)
         if before is None or before.version != unit.resource.version:
             touched.add(self.key, unit.key)
 
     def drop(self, key: UnitKey, touched: TouchedRecord) -> None:
         """Also of what it does not have."""
         type_url, name = key
-        if self.desired[type_url].pop(name, None) is not None:
+        before = self._upper[type_url].pop(name, None)
+        if before is None:
+            return
+        after = self._beneath(type_url).get(name)
+        if after is None or after.version != before.version:
             touched.add(self.key, key)
+
+    def hides(self, key: UnitKey) -> bool:
+        type_url, name = key
+        return name in self._upper[type_url]
+
+    def lay_upon(self, below: Mapping[str, dict[str, XdsResource]], touched: TouchedRecord) -> None:
+        """Have what is in common with others; what is there is live, and changes of it are told by whoever
+        makes them."""
+        before, self._below = self._below, below
+        for type_url in LAYERED:
+            old, new, upper = before.get(type_url, _NOTHING), self._beneath(type_url), self._upper[type_url]
+            if old is new:
+                continue
+            self.desired[type_url] = ChainMap(upper, new) if below else upper
+            if isinstance(touched, Unrecorded):
+                continue
+            for name in old.keys() | new.keys():
+                one, other = old.get(name), new.get(name)
+                if name not in upper and (one and one.version) != (other and other.version):
+                    touched.add(self.key, (type_url, name))
+
+    def _beneath(self, type_url: str) -> dict[str, XdsResource]:
+        return self._below.get(type_url, _NOTHING)

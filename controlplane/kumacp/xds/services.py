@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
+from kumacp.xds.destinations import Destination, external_cluster, service_cluster, service_endpoints
 from kumacp.xds.model import ServiceCluster
 from kumacp.xds.outside import ExternalCluster
-from kumacp.xds.proxy import Proxy, TouchedRecord
-from kumacp.xds.sidecar import Destination, external_cluster, service_cluster, service_endpoints
+from kumacp.xds.proxy import TouchedRecord
 from kumacp.xds.units import Unit, UnitCache, UnitKey
 from kumacp.xds.view import MeshView
 from kumamesh.xds import CLUSTER, ENDPOINT
+
+
+class Subscriber(Protocol):
+    """A proxy, or what several have in common."""
+
+    def put(self, unit: Unit, touched: TouchedRecord) -> None: ...
+    def drop(self, key: UnitKey, touched: TouchedRecord) -> None: ...
 
 
 class SharedDestination:
@@ -22,7 +30,7 @@ class SharedDestination:
     def __init__(self, destination: Destination, units: tuple[Unit, ...]) -> None:
         self.destination = destination
         self.units = units
-        self.subscribers: set[Proxy] = set()
+        self.subscribers: set[Subscriber] = set()
 
     @property
     def manner(self) -> tuple[str, bool]:
@@ -31,16 +39,16 @@ class SharedDestination:
         assert isinstance(cluster, ServiceCluster | ExternalCluster)
         return cluster.protocol, isinstance(cluster, ExternalCluster)
 
-    def put(self, proxy: Proxy, touched: TouchedRecord) -> None:
-        """Give the proxy the units, and take from it what they have replaced."""
+    def put(self, subscriber: Subscriber, touched: TouchedRecord) -> None:
+        """Give the subscriber the units, and take from it what they have replaced."""
         for unit in self.units:
-            proxy.put(unit, touched)
+            subscriber.put(unit, touched)
         if len(self.units) == 1:
-            proxy.drop(self._assignment, touched)
+            subscriber.drop(self._assignment, touched)
 
-    def drop(self, proxy: Proxy, touched: TouchedRecord) -> None:
-        proxy.drop((CLUSTER, self.destination.cluster), touched)
-        proxy.drop(self._assignment, touched)
+    def drop(self, subscriber: Subscriber, touched: TouchedRecord) -> None:
+        subscriber.drop((CLUSTER, self.destination.cluster), touched)
+        subscriber.drop(self._assignment, touched)
 
     @property
     def _assignment(self) -> UnitKey:
@@ -62,25 +70,27 @@ class SharedDestinations:
     def all(self, mesh: str) -> list[SharedDestination]:
         return self.of(mesh, self._used.get(mesh, ()))
 
-    def subscribe(self, view: MeshView, destination: Destination, proxy: Proxy) -> SharedDestination:
-        """The units, built if the proxy is the first to use them; subscribing twice is subscribing once."""
+    def subscribe(
+        self, view: MeshView, destination: Destination, subscriber: Subscriber
+    ) -> SharedDestination:
+        """The units, built if nobody used them before; subscribing twice is subscribing once."""
         used = self._used.setdefault(view.name, {}).setdefault(destination.service, {})
         shared = used.get(destination)
         if shared is None:
             shared = used[destination] = SharedDestination(
                 destination, destination_units(self._units, view, destination)
             )
-        elif proxy not in shared.subscribers:
+        elif subscriber not in shared.subscribers:
             self._units.reused += len(shared.units)
-        shared.subscribers.add(proxy)
+        shared.subscribers.add(subscriber)
         return shared
 
-    def unsubscribe(self, mesh: str, destination: Destination, proxy: Proxy) -> SharedDestination:
-        """What the proxy has no more."""
+    def unsubscribe(self, mesh: str, destination: Destination, subscriber: Subscriber) -> SharedDestination:
+        """What the subscriber has no more."""
         services = self._used[mesh]
         used = services[destination.service]
         shared = used[destination]
-        shared.subscribers.remove(proxy)
+        shared.subscribers.remove(subscriber)
         if not shared.subscribers:
             for unit in shared.units:
                 self._units.release(unit)

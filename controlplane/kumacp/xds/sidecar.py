@@ -1,15 +1,17 @@
 """What one sidecar needs, as a pure function of its mesh, its Dataplane and what it said of itself.
 
 Contract 3.7, 5.1-5.6; kuma-cp 3.2-3.4. Clusters and assignments of services are the same for every proxy of a
-mesh, so a plan names the destinations only; `service_cluster` and `service_endpoints` are their inputs.
+mesh, so a plan names the destinations only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
+from kumacp.xds.destinations import Destination
+from kumacp.xds.direct_access import direct_clusters, direct_listeners
 from kumacp.xds.facts import HTTP_PROTOCOLS, serving_inbounds
 from kumacp.xds.model import (
     AdminCluster,
@@ -19,30 +21,23 @@ from kumacp.xds.model import (
     IdentitySecret,
     InboundListener,
     LocalCluster,
-    OutboundListener,
     ProxyMetadata,
     Rbac,
     ReadinessCluster,
-    ServiceCluster,
-    ServiceEndpoints,
+    SourceTags,
     Tags,
     UnitInput,
-    cluster_name,
     freeze_tags,
 )
-from kumacp.xds.outside import ExternalCluster, ExternalEndpoint
+from kumacp.xds.outbounds import destinations, outbound_units
+from kumacp.xds.sight import Sight, sight
 from kumacp.xds.transparent import REUSE_PORT, passthrough_units, redirection, workload_source
 from kumacp.xds.units import UnitKey
 from kumacp.xds.view import MeshView
-from kumamesh.names import SERVICE_TAG
 from kumamesh.resource import Resource, ResourceKey
-from kumamesh.resources.dataplane import Dataplane, Inbound, Outbound
-from kumamesh.resources.rules.common import is_ip
+from kumamesh.resources.dataplane import Dataplane, Inbound
 
 READINESS_UNIX_SOCKET = "feature-readiness-unix-socket"
-
-_OWN_CLUSTERS = ("kuma:", "localhost:", "inbound:", "outbound:", "self_transparentproxy_")
-"""What names of clusters of the proxy itself begin with."""
 
 ADMIN_ADDRESSES = {
     "": "127.0.0.1",
@@ -52,21 +47,6 @@ ADMIN_ADDRESSES = {
     "::": "::1",
 }
 """Where Envoy's admin may listen, and how Envoy itself reaches it (contract 3.4)."""
-
-
-class Destination(NamedTuple):
-    """Where outbounds lead: a service, or those of its endpoints that have all of `tags`. How a proxy reaches
-    a service outside the mesh also depends on what its host trusts, and on whether it has IPv6."""
-
-    service: str
-    tags: Tags
-    system_ca: str = ""
-    ipv6: bool = False
-
-    @property
-    def cluster(self) -> str:
-        """Name of its cluster and its assignment."""
-        return cluster_name(self.service, self.tags)
 
 
 class InboundRbac(Protocol):
@@ -89,12 +69,15 @@ class Plan:
     """Inputs of a proxy's own units, of its outbound listeners, and the destinations they lead to.
 
     `own` depends on the Dataplane, the permissions and mTLS of the mesh, `outbounds` on the Dataplane and on
-    the facts of its services. What stands behind each of `destinations` completes the plan.
+    the facts of its services, `direct` on where instances are too. What stands behind each of `destinations`
+    completes the plan, and for a proxy with `sight` what all proxies of equal sight have.
     """
 
     own: Mapping[UnitKey, UnitInput]
     outbounds: Mapping[UnitKey, UnitInput]
+    direct: Mapping[UnitKey, UnitInput]
     destinations: frozenset[Destination]
+    sight: Sight | None
 
 
 def plan(
@@ -108,9 +91,9 @@ def plan(
     return Plan(
         own=own_units(view, dataplane, metadata, permission, identity),
         outbounds=outbound_units(view, dataplane, metadata),
-        destinations=frozenset(
-            destination for destination, _ in _outbounds(dataplane.spec, metadata.system_ca)
-        ),
+        direct=direct_listeners(view, dataplane.spec, metadata),
+        destinations=destinations(dataplane.spec, metadata),
+        sight=sight(dataplane.spec, metadata),
     )
 
 
@@ -121,100 +104,17 @@ def own_units(
     permission: InboundRbac,
     identity: IdentitySecret | None,
 ) -> dict[UnitKey, UnitInput]:
-    """Everything that no service stands behind: admin, readiness, passthrough, inbounds, secrets."""
+    """Everything that no service stands behind: admin, readiness, passthrough, inbounds, tags, secrets."""
     return _by_key(
         (
             *_admin_units(dataplane.spec, metadata),
+            SourceTags(_joined_tags(dataplane.spec)),
+            *direct_clusters(view, dataplane.spec, metadata),
             *passthrough_units(view.settings, dataplane.spec, metadata),
             *_inbound_units(view, dataplane, metadata, permission),
             *_secrets(view, identity),
         )
     )
-
-
-def outbound_units(
-    view: MeshView, dataplane: Resource, metadata: ProxyMetadata, only: str | None = None
-) -> dict[UnitKey, UnitInput]:
-    """Listeners of all outbounds, or of those that lead to the service `only`.
-
-    An outbound to a service that nobody offers yet has its listener too.
-    """
-    source_tags = _joined_tags(dataplane.spec)
-    reuse_port = REUSE_PORT in metadata.features
-    units: dict[UnitKey, UnitInput] = {}
-    bind = redirection(dataplane.spec, metadata) is None
-    for destination, outbound in _outbounds(dataplane.spec, metadata.system_ca):
-        service = destination.service
-        if only is not None and service != only:
-            continue
-        facts = view.facts(service)
-        carries_tags = facts.protocol in HTTP_PROTOCOLS and not facts.external
-        listener = OutboundListener(
-            address=outbound.address,
-            port=outbound.port,
-            mesh=view.name,
-            service=service,
-            tags=freeze_tags(outbound.tags),
-            protocol=facts.protocol,
-            # Only http carries them, and only sidecars may read them. Without them proxies of different
-            # services share the listener.
-            source_tags=source_tags if carries_tags else (),
-            reuse_port=reuse_port,
-            ipv6=metadata.ipv6_enabled,
-            external=facts.external,
-            bind=bind,
-        )
-        units[listener.type_url, listener.name] = listener
-    return units
-
-
-def service_cluster(view: MeshView, destination: Destination) -> ServiceCluster:
-    facts = view.facts(destination.service)
-    return ServiceCluster(
-        mesh=view.name,
-        service=destination.service,
-        protocol=facts.protocol,
-        tls=facts.tls,
-        tags=destination.tags,
-    )
-
-
-def service_endpoints(view: MeshView, destination: Destination, cluster_version: str) -> ServiceEndpoints:
-    """Empty while nobody offers the service: its cluster stays."""
-    endpoints = view.endpoints(destination.service)
-    if destination.tags:
-        wanted = set(destination.tags)
-        endpoints = tuple(endpoint for endpoint in endpoints if wanted.issubset(endpoint.tags))
-    return ServiceEndpoints(
-        service=destination.service,
-        endpoints=endpoints,
-        cluster_version=cluster_version,
-        tags=destination.tags,
-    )
-
-
-def external_cluster(view: MeshView, destination: Destination) -> ExternalCluster:
-    """For a service outside the mesh; what its endpoints do not depend on is left out."""
-    endpoints = tuple(
-        _placed(view, endpoint)
-        for endpoint in view.external_endpoints(destination.service)
-        if set(destination.tags).issubset(endpoint.at.tags)
-    )
-    return ExternalCluster(
-        service=destination.service,
-        protocol=view.facts(destination.service).protocol,
-        endpoints=endpoints,
-        tags=destination.tags,
-        system_ca=destination.system_ca if any(one.tls and not one.tls.ca for one in endpoints) else "",
-        ipv6=destination.ipv6 and not all(is_ip(one.at.address) for one in endpoints),
-    )
-
-
-def _placed(view: MeshView, endpoint: ExternalEndpoint) -> ExternalEndpoint:
-    """One that belongs to another zone is second choice in a mesh that prefers what is near."""
-    if not view.settings.locality_aware or endpoint.at.zone in {"", view.zone}:
-        return endpoint
-    return replace(endpoint, at=replace(endpoint.at, priority=1))
 
 
 def identity_request(view: MeshView, proxy: ResourceKey, dataplane: Dataplane) -> IdentityRequest | None:
@@ -239,27 +139,6 @@ def _by_key(inputs: Iterable[UnitInput]) -> dict[UnitKey, UnitInput]:
     for input_ in inputs:
         units.setdefault((input_.type_url, input_.name), input_)
     return units
-
-
-def _outbounds(dataplane: Dataplane, system_ca: str) -> Iterator[tuple[Destination, Outbound]]:
-    """Outbounds and where they lead. Of two on one address the first counts, and of two destinations with
-    one cluster name. A service that is named like one of the proxy's own clusters has no outbound, for the
-    cluster would not be what it means."""
-    seen: set[tuple[str, int]] = set()
-    clusters: dict[str, Destination] = {}
-    for outbound in dataplane.networking.outbound:
-        at = (outbound.address, outbound.port)
-        if at in seen or not outbound.service or outbound.service.startswith(_OWN_CLUSTERS):
-            continue
-        destination = _destination(outbound, system_ca, ipv6=":" in dataplane.networking.address)
-        if clusters.setdefault(destination.cluster, destination) == destination:
-            seen.add(at)
-            yield destination, outbound
-
-
-def _destination(outbound: Outbound, system_ca: str, *, ipv6: bool) -> Destination:
-    further = {tag: value for tag, value in outbound.tags.items() if tag != SERVICE_TAG}
-    return Destination(outbound.service, freeze_tags(further), system_ca, ipv6)
 
 
 def _joined_tags(dataplane: Dataplane) -> Tags:
@@ -294,7 +173,7 @@ def _inbound_units(
 ) -> Iterator[UnitInput]:
     spec: Dataplane = dataplane.spec
     mode = view.settings.mode
-    redirected = redirection(spec, metadata) is not None
+    redirected = redirection(spec, metadata)
     for inbound in serving_inbounds(spec):
         protocol = inbound.protocol_name
         address, port = spec.networking.workload(inbound)
@@ -308,7 +187,7 @@ def _inbound_units(
                 mesh_traffic_permissions=view.mesh_traffic_permissions,
                 http=protocol in HTTP_PROTOCOLS,
             )
-        source = workload_source(address) if redirected else ""
+        source = workload_source(address) if redirected is not None else ""
         yield LocalCluster(address=address, port=port, protocol=protocol, source=source)
         yield InboundListener(
             address=spec.networking.inbound_address(inbound),
@@ -322,7 +201,7 @@ def _inbound_units(
             rbac=rbac,
             reuse_port=REUSE_PORT in metadata.features,
             ipv6=metadata.ipv6_enabled,
-            bind=not redirected,
+            bind=redirected is None or not redirected.inbound,
         )
 
 

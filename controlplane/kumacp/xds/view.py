@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kumacp.store.api import Change
+from kumacp.vips.names import VipSettings, mesh_of
 from kumacp.xds.external import ExternalFacts, ExternalServices, Fault
 from kumacp.xds.facts import (
     DEFAULT_PROTOCOL,
+    At,
     MeshSettings,
     Offer,
     ServiceFacts,
@@ -26,9 +28,11 @@ from kumacp.xds.facts import (
     offers,
     outbound_services,
 )
+from kumacp.xds.instances import Instances
 from kumacp.xds.model import Endpoint, TlsMode
 from kumacp.xds.outside import ExternalEndpoint
 from kumacp.xds.pool import OutboundPool
+from kumacp.xds.vips import NO_VIPS, MeshVips, VipDelta
 from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL
 from kumamesh.resource import Resource, ResourceKey
 
@@ -40,7 +44,8 @@ PERMISSION_TYPES = ("TrafficPermission", "MeshTrafficPermission")
 @dataclass(frozen=True, slots=True)
 class MeshDelta:
     """What a batch of changes made different in one mesh; names of services and Dataplanes. `faults` are
-    those of ExternalServices that are new or gone."""
+    those of ExternalServices that are new or gone, `instances` addresses at which other services are now.
+    `vip_fault` is why the virtual addresses cannot be read from now on, "" if they can again."""
 
     endpoints: frozenset[str] = frozenset()
     facts: frozenset[str] = frozenset()
@@ -48,10 +53,14 @@ class MeshDelta:
     settings: bool = False
     permissions: bool = False
     faults: tuple[Fault, ...] = ()
+    instances: frozenset[At] = frozenset()
+    vips: VipDelta = NO_VIPS
+    vip_fault: str | None = None
 
 
 class _Service:
-    """What is known of a service: who offers it, how many Dataplanes have outbounds to it."""
+    """What is known of a service: who offers it, how many Dataplanes have outbounds to it; that virtual
+    addresses lead to it counts as one more."""
 
     __slots__ = ("endpoints", "external", "is_external", "members", "protocol", "references", "tls_ready")
 
@@ -68,10 +77,12 @@ class _Service:
 class MeshView:
     """One mesh. Changes are noted one by one; `commit` says what they made different together."""
 
-    def __init__(self, name: str, zone: str, pool: OutboundPool) -> None:
+    def __init__(self, name: str, zone: str, pool: OutboundPool, vips: VipSettings) -> None:
         self.name = name
         self.settings = MeshSettings()
         self.zone = zone
+        self.vips = MeshVips(vips)
+        self._instances = Instances()
         self._pool = pool
         self._mesh: Resource | None = None
         self._secrets: dict[str, bytes] = {}
@@ -97,6 +108,7 @@ class MeshView:
             self._issued,
             self._warming,
             self._services,
+            self.vips,
         )
         return not any(kept) and not any(self._permissions.values())
 
@@ -112,6 +124,16 @@ class MeshView:
         """Of a service outside the mesh, sorted by the names of its ExternalServices."""
         state = self._services.get(service)
         return state.external.endpoints if state and state.external else ()
+
+    @property
+    def instances(self) -> Mapping[At, frozenset[str]]:
+        """The services at every address where one listens, ready or not."""
+        return self._instances.services
+
+    def instances_of(self, service: str) -> Iterable[At]:
+        state = self._services.get(service)
+        offered = state.members.values() if state else ()
+        return (offer.at for offers_ in offered for offer in offers_)
 
     @property
     def faults(self) -> Mapping[str, str]:
@@ -151,6 +173,8 @@ class MeshView:
                 self._note_dataplane(name, resource)
             case "DataplaneInsight":
                 self._note_insight(name, resource)
+            case "Config":
+                self.vips.note(resource.spec.config if resource else None)
             case "ExternalService":
                 self._external.note(name, resource.spec if resource else None)
             case "TrafficPermission" | "MeshTrafficPermission":
@@ -167,6 +191,7 @@ class MeshView:
     def commit(self) -> MeshDelta:
         """What is different since the last commit."""
         settings = mesh_settings(self.name, self._mesh.spec if self._mesh else None, self._secrets)
+        vips, vip_fault = self._commit_vips()
         concerned, faults = self._external.commit(self._secrets)
         for service in concerned:
             self._service(service)
@@ -188,10 +213,26 @@ class MeshView:
             settings=settings_changed,
             permissions=self._commit_permissions(),
             faults=faults,
+            instances=self._instances.commit(),
+            vips=vips,
+            vip_fault=vip_fault,
         )
         self._dirty_services = set()
         self._dataplanes_before = {}
         return delta
+
+    def _commit_vips(self) -> tuple[VipDelta, str | None]:
+        services, fault = self.vips.services, self.vips.fault
+        delta = self.vips.commit()
+        self._refer(services, self.vips.services)
+        return delta, None if self.vips.fault == fault else self.vips.fault
+
+    def _refer(self, before: frozenset[str], after: frozenset[str]) -> None:
+        """Services to which somebody's outbounds lead."""
+        for service in after - before:
+            self._service(service).references += 1
+        for service in before - after:
+            self._service(service).references -= 1
 
     def _commit_permissions(self) -> bool:
         noted, self._permissions_before = self._permissions_before, {}
@@ -222,16 +263,15 @@ class MeshView:
         _put(self._dataplanes, name, self._pool.share(resource) if resource else None)
         if resource is None:
             self._warming.discard(name)
-        referred_before = outbound_services(before.spec) if before else frozenset()
-        referred = outbound_services(resource.spec) if resource else frozenset()
-        for service in referred - referred_before:
-            self._service(service).references += 1
-        for service in referred_before - referred:
-            self._service(service).references -= 1
+        self._refer(
+            outbound_services(before.spec) if before else frozenset(),
+            outbound_services(resource.spec) if resource else frozenset(),
+        )
         offered_before = self._offers.pop(name, {})
         offered = offers(resource.spec, self.zone) if resource else {}
         if offered:
             self._offers[name] = offered
+        self._instances.note(offered_before, offered)
         for service in offered_before.keys() | offered.keys():
             _put(self._service(service).members, name, offered.get(service))
 
@@ -277,14 +317,15 @@ class MeshView:
 class View:
     """All meshes of a zone."""
 
-    def __init__(self, zone: str) -> None:
+    def __init__(self, zone: str, vips: VipSettings | None = None) -> None:
         self._zone = zone
+        self._vips = vips or VipSettings()
         self._pool = OutboundPool()
         self._meshes: dict[str, MeshView] = {}
 
     def mesh(self, name: str) -> MeshView:
         """The mesh as it is; one that nothing is known of has no mTLS and no services."""
-        return self._meshes.get(name) or MeshView(name, self._zone, self._pool)
+        return self._meshes.get(name) or MeshView(name, self._zone, self._pool, self._vips)
 
     def faults(self) -> dict[ResourceKey, str]:
         """Why ExternalServices cannot be used as they are written."""
@@ -299,7 +340,7 @@ class View:
         concerned: dict[str, MeshView] = {}
         for change in changes:
             key = change.key
-            name = key.name if key.type == "Mesh" else key.mesh
+            name = mesh_of_key(key)
             if name:
                 concerned[name] = self._mesh(name)
                 concerned[name].note(key.type, key.name, change.new)
@@ -314,7 +355,7 @@ class View:
     def _mesh(self, name: str) -> MeshView:
         mesh = self._meshes.get(name)
         if mesh is None:
-            mesh = self._meshes[name] = MeshView(name, self._zone, self._pool)
+            mesh = self._meshes[name] = MeshView(name, self._zone, self._pool, self._vips)
         return mesh
 
     def _commit(self, concerned: Mapping[str, MeshView]) -> dict[str, MeshDelta]:
@@ -323,6 +364,13 @@ class View:
             if mesh.empty:
                 del self._meshes[name]
         return {name: delta for name, delta in deltas.items() if delta != MeshDelta()}
+
+
+def mesh_of_key(key: ResourceKey) -> str:
+    """The mesh that a resource says something of; "" for one that is of no mesh."""
+    if key.type == "Config":
+        return mesh_of(key.name) or ""
+    return key.name if key.type == "Mesh" else key.mesh
 
 
 def _put(held: dict[str, V], name: str, value: V | None) -> None:

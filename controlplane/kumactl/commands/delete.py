@@ -17,7 +17,7 @@ from kumamesh.resource import ResourceKey
 @with_session
 def command(session: Session, type_: str, name: str) -> None:
     """Delete a resource."""
-    found = find_type(type_)
+    found = find_type(type_, deletable_types())
     key = ResourceKey(found.name, session.mesh if found.mesh_scoped else "", name)
     with told_when_missing(session.client, key):
         session.client.delete(item_path(key))

@@ -25,6 +25,8 @@ class _Commands(commands.LazyGroup, Group):
         "generate": Entry("kumactl.commands.generate:command", "Generate tokens, keys and certificates"),
         "get": Entry("kumactl.commands.get:command", "Show resources"),
         "inspect": Entry("kumactl.commands.inspect:command", "Show the state of the mesh"),
+        "install": Entry("kumactl.commands.redirect:install", "Install what this host needs"),
+        "uninstall": Entry("kumactl.commands.redirect:uninstall", "Remove what was installed on this host"),
         "version": Entry("kumactl.commands.version:command", "Print the version"),
     }
 

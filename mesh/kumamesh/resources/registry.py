@@ -10,6 +10,7 @@ from typing import Any
 
 from kumamesh.resource import Violation
 from kumamesh.resources.base import Spec
+from kumamesh.resources.config import Config
 from kumamesh.resources.dataplane import Dataplane
 from kumamesh.resources.external_service import ExternalService
 from kumamesh.resources.insight import (
@@ -26,8 +27,10 @@ from kumamesh.resources.rules.dataplane import check_dataplane
 from kumamesh.resources.rules.external_service import check_external_service
 from kumamesh.resources.rules.mesh import check_mesh
 from kumamesh.resources.rules.permission import check_mesh_traffic_permission, check_traffic_permission
+from kumamesh.resources.rules.virtual_outbound import check_virtual_outbound
 from kumamesh.resources.rules.zone import check_zone_egress, check_zone_ingress
 from kumamesh.resources.secret import GlobalSecret, Secret
+from kumamesh.resources.virtual_outbound import VirtualOutbound
 from kumamesh.resources.zone import Zone, ZoneEgress, ZoneIngress
 
 _NAMESPACED = frozenset({"Dataplane", "ZoneIngress", "ZoneEgress", "Secret", "GlobalSecret"})
@@ -151,6 +154,16 @@ _ALL = (
         "external-services",
         check_external_service,
     ),
+    ResourceType(
+        "VirtualOutbound",
+        "virtual-outbounds",
+        VirtualOutbound,
+        True,
+        "virtual-outbound",
+        "virtual-outbounds",
+        check_virtual_outbound,
+    ),
+    ResourceType("Config", "configs", Config, False, "config", "configs", read_only=True, admin_only=True),
     _insight("DataplaneInsight", "dataplane-insights", DataplaneInsight, mesh_scoped=True),
     _insight("ServiceInsight", "service-insights", ServiceInsight, mesh_scoped=True),
     _insight("MeshInsight", "mesh-insights", MeshInsight, mesh_scoped=False),

@@ -194,7 +194,8 @@ def _type(given: Any, key: ResourceKey | None, violations: list[Violation]) -> R
     type_ = TYPES.get(name)
     if type_ is None:
         near = suggest_type(name)
-        hint = f'; did you mean "{near}"?' if near else f"; known are {', '.join(TYPES)}"
+        written = ", ".join(each.name for each in TYPES.values() if not each.read_only)
+        hint = f'; did you mean "{near}"?' if near else f"; known are {written}"
         violations.append(Violation("type", f'unknown resource type "{name}"{hint}'))
         return None
     if key is not None and name != key.type:

@@ -27,6 +27,7 @@ from kumacp.xds.model import (
     Rbac,
     ServiceCluster,
     ServiceEndpoints,
+    SourceTags,
     SpiffeRule,
     TlsMode,
     UnitInput,
@@ -119,7 +120,11 @@ def server_units(pki: Pki, http_app: int, tcp_app: int) -> tuple[dict[str, int],
 
 
 def secrets(pki: Pki, *services: str, **tags: str) -> list[UnitInput]:
-    return [CaSecret(MESH, pki.ca), IdentitySecret(MESH, *pki.identity(*services, **tags))]
+    return [
+        CaSecret(MESH, pki.ca),
+        IdentitySecret(MESH, *pki.identity(*services, **tags)),
+        SourceTags((("kuma.io/service", ",".join(services)),)),
+    ]
 
 
 def way(
@@ -138,7 +143,6 @@ def way(
             service=service,
             tags=(*tags, ("kuma.io/service", service)),
             protocol=protocol,
-            source_tags=(("kuma.io/service", "web"),),
             reuse_port=False,
         ),
     ]

@@ -42,13 +42,17 @@ async def test_without_a_token_nothing_is_said(tmp_path: Path) -> None:
         ({"name": "web-1", "valid_for_s": -1.0}, "expired"),
     ],
 )
-async def test_tokens_of_others(tmp_path: Path, claims: dict[str, Any], reason: str) -> None:
+async def test_tokens_of_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, claims: dict[str, Any], reason: str
+) -> None:
     async with running(await first_store(), tmp_path) as plane:
         await plane.put(dataplane())
         status, text = await refused(HdsClient(plane.target, "default.web-1", await plane.token(**claims)))
     assert status is UNAUTHENTICATED
     assert reason in text
     assert plane.server.stats.hds_streams_active == 0
+    (line,) = [record for record in caplog.records if record.getMessage() == f"refused: {text}"]
+    assert line.__dict__["proxy"] == "default.web-1"
 
 
 async def test_several_tokens(tmp_path: Path) -> None:

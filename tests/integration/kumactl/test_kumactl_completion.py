@@ -21,7 +21,12 @@ def _programs(home: Path) -> Path:
 
 
 COMPLETIONS = [
-    (("",), {"apply", "completion", "config", "delete", "export", "generate", "get", "inspect", "version"}),
+    (
+        ("",),
+        {"apply", "completion", "config", "delete", "export", "generate", "get", "inspect", "install"}
+        | {"uninstall", "version"},
+    ),
+    (("install", "transparent-proxy", "--redirect-d"), {"--redirect-dns", "--redirect-dns-port"}),
     (("ge",), {"generate", "get"}),
     (("get", "meshtr"), {"meshtrafficpermission", "meshtrafficpermissions"}),
     (("delete", "zonee"), {"zoneegress", "zoneegresses"}),

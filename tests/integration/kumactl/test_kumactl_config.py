@@ -109,6 +109,7 @@ async def test_https_needs_trust(api, kumactl):
     refused = await kumactl(*args)
     assert refused.code == 1
     assert f"the certificate of the control plane at {api.https_url} is not trusted" in refused.err
+    assert "name the file of its CA with --ca-cert-file" in refused.err
     assert (await kumactl(*args, "--ca-cert-file", str(api.certificate))).code == 0
     assert (await kumactl("get", "meshes")).code == 0
     assert (await kumactl(*args, "--skip-verify")).code == 0

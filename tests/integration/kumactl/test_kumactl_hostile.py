@@ -65,6 +65,13 @@ async def test_nonsense(tmp_path: Path, content: bytes, reason: str) -> None:
         assert reason in ran.err
 
 
+@pytest.mark.parametrize("content", [b"<html>", b"[]", b"gone"])
+async def test_nothing_was_deleted_by_what_is_no_control_plane(tmp_path: Path, content: bytes) -> None:
+    ran = await answer(tmp_path, body(content), "delete", "mesh", "a")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert "is not the REST API of a Kuma control plane" in ran.err
+
+
 async def test_wrong_fields_are_as_good_as_absent(tmp_path: Path) -> None:
     item = {
         "name": 5,

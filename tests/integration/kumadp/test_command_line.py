@@ -10,13 +10,14 @@ import sys
 for name in ("aiohttp", "pydantic", "cryptography", "jwt", "sqlalchemy"):
     sys.modules[name] = None
 import kumadp.cli, kumadp.commands.root, kumadp.commands.run, kumadp.commands.version
-import kumadp.agent, kumadp.proxy_driver
+import kumadp.agent, kumadp.proxy_driver, kumadp.commands.dns, kumadp.dns_client
 import kumadp.relay.observe
 """
 _BEFORE_ENVOY = """
 import sys
-import kumadp.commands.run, kumadp.agent, kumadp.relay.server
+import kumadp.commands.run, kumadp.agent, kumadp.relay.server, kumadp_dns.name_server_process
 late = {"google.protobuf", "envoy", "h11", "kumadp.lifecycle.machine", "importlib.metadata"}
+late |= {"dnslib", "kumadp_dns.build", "kumamesh.transparent_proxy.config"}
 print(sorted(late & set(sys.modules)))
 """
 
@@ -44,7 +45,7 @@ def test_version() -> None:
 def test_help_names_the_commands_and_no_argument_is_help() -> None:
     bare = python("-m", "kumadp")
     assert bare.returncode == 0
-    for command in ("run", "version", "demo"):
+    for command in ("run", "dns", "version", "demo"):
         assert f"  {command} " in bare.stdout
     assert python("-m", "kumadp", "--help").stdout == bare.stdout
 

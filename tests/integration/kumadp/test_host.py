@@ -15,7 +15,7 @@ from fake_cp import token
 from kumadp import host_disk
 from kumadp.envoy.binary import find_envoy, wheel_envoy
 from kumadp.envoy.version_process import VersionProbe
-from kumadp.ports_server import PortClaims, is_free, readiness_listener
+from kumadp.ports_server import PortClaims, is_free, loopback_listener
 from kumadp.settings import DpSettings
 from kumadp.token_disk import TokenSource
 from kumadp.work_dir_disk import work_dir, write_private
@@ -72,13 +72,13 @@ def test_a_port_with_lingering_connections_is_free() -> None:
 
 
 def test_the_readiness_port_moves_only_when_the_user_did_not_choose_it() -> None:
-    with readiness_listener(free(), chosen_by_user=False) as first:
+    with loopback_listener(free(), "THE_PORT", chosen_by_user=False) as first:
         port = first.getsockname()[1]
-        with readiness_listener(port, chosen_by_user=False) as second:
+        with loopback_listener(port, "THE_PORT", chosen_by_user=False) as second:
             assert second.getsockname()[1] != port
         with (
-            pytest.raises(UserError, match=f"KUMA_READINESS_PORT {port} is in use"),
-            readiness_listener(port, chosen_by_user=True),
+            pytest.raises(UserError, match=f"THE_PORT {port} is in use"),
+            loopback_listener(port, "THE_PORT", chosen_by_user=True),
         ):
             pass
 

@@ -15,10 +15,10 @@ from kumadp.parent_process import ending_with_parent
 from lab import eventually
 
 _PARENT = """
-import subprocess, sys, time
+import signal, subprocess, sys
 child = subprocess.Popen(sys.argv[1:])
 print(child.pid, flush=True)
-time.sleep(1000)
+signal.pause()
 """
 _TELLS = """
 import pathlib, signal, sys

@@ -95,7 +95,7 @@ ours = subprocess.Popen(["true"])
 orphan = int(subprocess.check_output(["sh", "-c", "true >/dev/null & echo $!"]))
 os.waitid(os.P_PID, orphan, os.WEXITED | os.WNOWAIT)
 os.waitid(os.P_PID, ours.pid, os.WEXITED | os.WNOWAIT)
-reap_orphans(ours.pid)
+reap_orphans(lambda: (ours.pid, None))
 print(os.path.exists(f"/proc/{orphan}"), os.path.exists(f"/proc/{ours.pid}"), ours.wait())
 """
 

@@ -26,6 +26,7 @@ from bootstrap_requests import (
 from kumacp import bootstrap_service
 from kumacp.bootstrap_service import wanted
 from kumacp.settings import CpSettings
+from kumacp.xds.transparent import BIND_OUTBOUNDS, IN_METADATA
 from kumadp_bootstrap.yamltext import load
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.tokens import DataplaneClaims, SigningKey, ZoneClaims
@@ -144,8 +145,8 @@ class TestResource:
         in_resource = {**DATAPLANE, "networking": {**networking, "transparentProxying": redirect}}
         assert refusal(body(in_resource)) == expected
         request = {
-            "dataplaneConfig": {"redirect": {}},
-            "features": [bootstrap_service.TRANSPARENT_PROXY_IN_METADATA],
+            "dataplaneConfig": {"redirect": {"outbound": {"enabled": True, "port": 15001}}},
+            "features": [IN_METADATA],
         }
         assert refusal(body({**DATAPLANE, "networking": networking}, **request)) == expected
         assert bootstrap(body({**DATAPLANE, "networking": networking}))

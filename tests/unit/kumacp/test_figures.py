@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from kumacp.exposition import Kind, MetricSpec, Summary, exposition
-from kumacp.figures import LATENCY_BOUNDS_S, MAX_LABELS, OTHER, Histogram, Histograms, HttpTraffic, count
+from kumacp.figures import MAX_LABELS, OTHER, Histograms, HttpTraffic, count
+from kumamesh.exposition import LATENCY_BOUNDS_S, Histogram, Kind, MetricSpec, Summary, exposition
 
 
 def test_observations_fall_into_the_bucket_of_their_upper_bound() -> None:

@@ -14,7 +14,13 @@ def names(profile, *, include_admin=False):
 
 
 def test_a_federation_has_what_a_global_control_plane_hands_to_zones():
-    assert set(names(FEDERATION)) == {"Mesh", "TrafficPermission", "ExternalService", *SECRETS}
+    assert set(names(FEDERATION)) == {
+        "Mesh",
+        "TrafficPermission",
+        "ExternalService",
+        "VirtualOutbound",
+        *SECRETS,
+    }
     assert set(names(FEDERATION_WITH_POLICIES)) == {*names(FEDERATION), "MeshTrafficPermission"}
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kumactl.resource_paths import collection_path, find_type, item_path, missing
+from kumactl.resource_paths import collection_path, deletable_types, find_type, item_path, missing
 from kumamesh.errors import UserError
 from kumamesh.resource import ResourceKey
 from kumamesh.resources.registry import TYPES
@@ -32,6 +32,16 @@ def test_the_nearest_type_is_named():
         find_type("dataplan")
     with pytest.raises(UserError, match=r'unknown resource type "xyzzy"\. Known are: .*dataplanes'):
         find_type("xyzzy")
+
+
+def test_only_what_is_offered_is_named():
+    with pytest.raises(UserError, match=r'"xyzzy"\. Known are: dataplanes, (?!.*insights).*zones$'):
+        find_type("xyzzy", deletable_types())
+    with pytest.raises(UserError, match=r'"zone-insigh"; did you mean (?!.*insight)'):
+        find_type("zone-insigh", deletable_types())
+    assert find_type("zone-insight", deletable_types()).name == "ZoneInsight", (
+        "the control plane says why not"
+    )
 
 
 def test_paths_keep_odd_names_in_one_segment():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from dataclasses import replace
 
 from kumadp.lifecycle.driver import Driver, WorldError
 from kumadp.lifecycle.exit import Exit
@@ -24,11 +25,15 @@ class World:
         self.steps: list[Step] = []
         self.connections = [3, 0]
         self.cancelled = False
+        self.nameless = False
 
     def set_readiness(self, state: Readiness) -> None:
         self.readiness.append(state)
         if state is Readiness.READY:
             self.driver.post(StopSignal())
+
+    def tell_nameless(self) -> None:
+        self.nameless = True
 
     def signal_envoy(self, number: int) -> None:
         self.signals.append(number)
@@ -57,8 +62,8 @@ FAST = Timing(drain=0.05, min_drain=0.0, grace=1.0, live_poll=0.001, drain_poll=
 IN_ORDER = [Step.FAIL_HEALTHCHECK, Step.LEAVE_CONTROL_PLANE, Step.DRAIN_LISTENERS]
 
 
-async def run(world: World) -> Exit:
-    world.driver = Driver(Machine(FAST), world)
+async def run(world: World, timing: Timing = FAST, *, names_awaited: bool = False) -> Exit:
+    world.driver = Driver(Machine(timing, names_awaited), world)
     world.driver.post(Configured())
     async with asyncio.timeout(10):
         return await world.driver.run()
@@ -85,3 +90,10 @@ async def test_a_hanging_step_is_bounded_by_the_drain_time_and_cancelled() -> No
     assert Step.DRAIN_LISTENERS not in world.steps
     assert world.signals == [signal.SIGTERM]
     assert world.cancelled
+
+
+async def test_a_proxy_that_is_ready_without_its_names_says_so() -> None:
+    world = World()
+    assert await run(world, replace(FAST, names=0.01), names_awaited=True) == Exit(0)
+    assert world.nameless
+    assert world.readiness == [Readiness.READY, Readiness.TERMINATING]

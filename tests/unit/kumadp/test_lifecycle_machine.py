@@ -20,6 +20,7 @@ from kumadp.lifecycle.machine import (
     Event,
     Live,
     Machine,
+    Named,
     Perform,
     Phase,
     Refused,
@@ -28,6 +29,7 @@ from kumadp.lifecycle.machine import (
     Step,
     StepDone,
     StopSignal,
+    TellNameless,
     Tick,
     Timing,
     WakeAt,
@@ -63,6 +65,50 @@ def test_ready_when_configured_and_live() -> None:
     assert machine.handle(Tick(), 1.1) == [AskLive()]
     assert machine.handle(Live(True), 1.2) == [SetReadiness(Readiness.READY)]
     assert machine.handle(Live(True), 1.3) == []
+
+
+def test_ready_waits_for_the_names_and_no_longer() -> None:
+    machine = Machine(TIMING, names_awaited=True)
+    machine.handle(Configured(), 0.0)
+    assert machine.handle(Live(True), 1.0) == [WakeAt(16.0)]
+    assert machine.handle(Tick(), 5.0) == []
+    assert machine.handle(Named(), 6.0) == [SetReadiness(Readiness.READY)]
+    assert machine.handle(Named(), 6.0) == []
+    assert machine.handle(Tick(), 16.0) == []
+
+
+def test_names_that_are_there_first_delay_nothing() -> None:
+    machine = Machine(TIMING, names_awaited=True)
+    assert machine.handle(Named(), 0.0) == []
+    assert machine.handle(Configured(), 0.1) == [AskLive()]
+    assert machine.handle(Live(True), 0.2) == [SetReadiness(Readiness.READY)]
+
+
+def test_names_that_do_not_come_are_told_and_waited_for_no_more() -> None:
+    machine = Machine(TIMING, names_awaited=True)
+    machine.handle(Configured(), 0.0)
+    assert machine.handle(Live(True), 1.0) == [WakeAt(16.0)]
+    assert machine.handle(Live(True), 2.0) == [WakeAt(16.0)]
+    assert machine.handle(Tick(), 16.0) == [TellNameless(), SetReadiness(Readiness.READY)]
+    assert machine.phase is Phase.READY
+    assert machine.handle(Named(), 17.0) == []
+
+
+def test_a_proxy_that_waits_for_its_names_can_be_stopped() -> None:
+    machine = Machine(TIMING, names_awaited=True)
+    machine.handle(Configured(), 0.0)
+    machine.handle(Live(True), 1.0)
+    assert machine.handle(StopSignal(), 2.0) == [TERMINATING, LEAVE, TERM, WakeAt(7.0)]
+    assert machine.handle(Named(), 3.0) == []
+    assert machine.handle(Tick(), 16.0) == [KILL]
+
+
+def test_names_alone_make_nobody_ready() -> None:
+    machine = Machine(TIMING, names_awaited=True)
+    machine.handle(Configured(), 0.0)
+    assert machine.handle(Live(False), 0.0) == [WakeAt(0.1)]
+    assert machine.handle(Named(), 0.0) == []
+    assert machine.handle(Tick(), 0.1) == [AskLive()]
 
 
 def test_the_drain_goes_step_by_step() -> None:
@@ -179,6 +225,7 @@ EVENTS = st.one_of(
     st.just(StopSignal()),
     st.just(DrainSignal()),
     st.just(Configured()),
+    st.just(Named()),
     st.builds(Live, st.booleans()),
     st.builds(StepDone, st.sampled_from(Step)),
     st.builds(Connections, st.none() | st.integers(0, 3)),
@@ -186,11 +233,11 @@ EVENTS = st.one_of(
 )
 
 
-@given(st.lists(st.tuples(EVENTS, st.floats(0, 3)), max_size=30))
-def test_a_stop_always_comes_to_an_end(history: list[tuple[Event, float]]) -> None:
+@given(st.lists(st.tuples(EVENTS, st.floats(0, 3)), max_size=30), st.booleans())
+def test_a_stop_always_comes_to_an_end(history: list[tuple[Event, float]], names_awaited: bool) -> None:
     """Whatever happens before and between: with timers that keep their time, Envoy is killed at the latest
     when drain time and grace are over, and nobody is killed twice."""
-    machine, now = Machine(TIMING), 0.0
+    machine, now = Machine(TIMING, names_awaited), 0.0
     wakes: list[float] = []
     sent: list[int] = []
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kumadp.envoy.version import EnvoyVersion
+from kumadp.name_serving import NameServing
 from kumadp.plan import (
     HostFacts,
     Identity,
@@ -24,6 +25,7 @@ from kumadp.proxy_resource import ProxyResource, parse_resource
 from kumadp.settings import DpSettings
 from kumamesh.errors import UserError
 from kumamesh.settings import resolve
+from kumamesh.transparent_proxy.config import Config
 
 FACTS = HostFacts(
     work_dir=Path("/run/dp"),
@@ -37,6 +39,7 @@ FACTS = HostFacts(
     memory_limit_bytes=0,
     token_path=None,
 )
+NAMES = NameServing(("127.0.0.1",), 15_053, exact=False, redirected=False, awaited=False)
 
 
 def settings(**flags: Any) -> DpSettings:
@@ -76,7 +79,7 @@ def test_the_request_has_exactly_the_keys_of_the_contract() -> None:
         "dynamicMetadata": None,
         "readinessPort": 9902,
         "operatingSystem": "linux",
-        "features": list(features(settings())),
+        "features": list(features(settings(), names=False, redirected=False)),
         "resources": {"maxHeapSizeBytes": 0},
         "workdir": "/run/dp",
         "metricsResources": {"certPath": "", "keyPath": ""},
@@ -93,7 +96,7 @@ def test_what_is_not_there_is_left_out_of_the_request() -> None:
 
 
 def test_features_follow_the_settings() -> None:
-    assert features(settings()) == (
+    assert features(settings(), names=False, redirected=False) == (
         "feature-tcp-accesslog-via-named-pipe",
         "feature-delta-grpc",
         "feature-readiness-unix-socket",
@@ -101,7 +104,54 @@ def test_features_follow_the_settings() -> None:
         "feature-reuse-port",
     )
     none = settings(readiness_unix_socket_disabled=True, strict_inbound_ports=False, reuse_port=False)
-    assert features(none) == ("feature-tcp-accesslog-via-named-pipe", "feature-delta-grpc")
+    always = ("feature-tcp-accesslog-via-named-pipe", "feature-delta-grpc")
+    assert features(none, names=False, redirected=False) == always
+    assert features(none, names=True, redirected=False) == (*always, "feature-embedded-dns")
+    assert features(none, names=False, redirected=True) == (
+        *always,
+        "feature-transparent-proxy-in-dataplane-metadata",
+    )
+    bound = dataclasses.replace(none, bind_outbounds=True)
+    assert features(bound, names=False, redirected=False) == (*always, "feature-bind-outbounds")
+    ingress = dataclasses.replace(bound, proxy_type="ingress")
+    assert features(ingress, names=False, redirected=False) == always
+
+
+def test_dns_is_told_by_kuma_s_marker_and_redirection_by_what_is_answered_here() -> None:
+    facts = dataclasses.replace(FACTS, dns_port=40_053)
+    plan = make_plan(settings(), dataplane(), facts, NAMES, Config(dns_capture_all=True))
+    body = plan.request("")
+    assert body["dnsPort"] == 15_054
+    assert {"feature-embedded-dns", "feature-transparent-proxy-in-dataplane-metadata"} <= set(
+        body["features"]
+    )
+    assert body["dataplaneConfig"] == {
+        "ipFamilyMode": "dualstack",
+        "redirect": {
+            "inbound": {"enabled": True, "port": 15_006},
+            "outbound": {"enabled": True, "port": 15_001},
+            "dns": {"enabled": True, "port": 40_053},
+        },
+    }
+
+
+def test_without_dns_redirection_of_dns_is_off_whatever_the_rules_say() -> None:
+    body = make_plan(
+        settings(), dataplane(), FACTS, None, Config(dns_enabled=True, dns_capture_all=True)
+    ).request("")
+    assert body["dataplaneConfig"]["redirect"]["dns"] == {"enabled": False, "port": 15_053}
+    assert "dnsPort" not in body
+    assert "feature-embedded-dns" not in body["features"]
+
+
+def test_other_dns_ports_are_logged() -> None:
+    facts = dataclasses.replace(FACTS, dns_port=40_003, dns_metrics_port=40_004)
+    assert make_plan(settings(), dataplane(), facts, NAMES).notes == (
+        "port 15053 is taken; names are answered on 40003",
+        "port 19153 is taken; GET /metrics about DNS is on 40004",
+    )
+    facts = dataclasses.replace(FACTS, dns_port=15_053, dns_metrics_port=0)
+    assert make_plan(settings(), dataplane(), facts, NAMES).notes == ()
 
 
 def test_a_free_admin_port_goes_into_the_resource_and_the_log() -> None:

@@ -24,6 +24,9 @@ _SAMPLES: dict[Any, tuple[tuple[str, Any], tuple[str, Any]]] = {
 
 
 def _samples(item: Option) -> tuple[tuple[str, Any], tuple[str, Any]]:
+    if item.repeatable:
+        (env, one), (flag, other) = _SAMPLES[item.type]
+        return (env, (one,)), (flag, (other,))
     if item.is_bool:
         env, flag = not item.default, item.default
         return (str(env).lower(), env), (str(flag).lower(), flag)
@@ -73,6 +76,12 @@ def test_defaults_are_those_of_kuma() -> None:
     assert (settings.drain_time, settings.retry_backoff, settings.retry_max_duration) == (30, 3, 300)
     assert settings.readiness_port == 9902
     assert settings.dns_enabled
+    assert (settings.dns_proxy_port, settings.dns_envoy_port, settings.dns_prometheus_port) == (
+        15053,
+        15054,
+        19153,
+    )
+    assert not settings.bind_outbounds
     assert settings.strict_inbound_ports
     assert settings.reuse_port
     assert not settings.skip_verify
@@ -81,6 +90,11 @@ def test_defaults_are_those_of_kuma() -> None:
 def test_variables_may_be_repeated_and_short() -> None:
     assert _flags(["-v", "a=1,b=2", "--dataplane-var", "c=3"])["resource_vars"] == ("a=1", "b=2", "c=3")
     assert _flags(["-d", "file.yaml"])["resource_file"] == "file.yaml"
+
+
+def test_files_of_the_transparent_proxy_may_be_repeated_and_listed() -> None:
+    arguments = ["--transparent-proxy-config", "a.yaml,b.yaml", "--transparent-proxy-config=-"]
+    assert _flags(arguments)["transparent_proxy_config"] == ("a.yaml", "b.yaml", "-")
 
 
 def test_a_wrong_variable_is_named() -> None:

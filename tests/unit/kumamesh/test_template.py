@@ -22,6 +22,7 @@ VALUES = {"name": "web", "port": "80", "mesh.name": "m", "odd": "<a & 'b'>"}
         ("a{{! a note }}b", "ab"),
         ("{a: {b: c}}", "{a: {b: c}}"),
         ("no variables", "no variables"),
+        ("{{.name}} {{ .other }} {{- .name -}}{{ name }}", "{{.name}} {{ .other }} {{- .name -}}web"),
     ],
 )
 def test_variables_are_replaced_without_escaping(text, expected):

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kumacp.xds import model
+from kumacp.xds import direct as straight
+from kumacp.xds import model, name_table
 from kumacp.xds import outside as out
-from kumacp.xds.build import admin, clusters, endpoints, inbound, outbound, outside, secrets
+from kumacp.xds.build import (
+    admin,
+    clusters,
+    direct,
+    dynconf,
+    endpoints,
+    http,
+    inbound,
+    outbound,
+    outside,
+    secrets,
+)
 from kumacp.xds.build.messages import serialise
 from kumamesh.xds import XdsResource, content_version
 
@@ -19,6 +31,7 @@ _BUILDERS: Mapping[type, Callable[[Any], Any]] = {
     model.ServiceEndpoints: endpoints.load_assignment,
     model.InboundListener: inbound.listener,
     model.OutboundListener: outbound.listener,
+    model.SourceTags: http.source_tags,
     model.AdminListener: admin.admin_listener,
     model.CaSecret: secrets.ca_secret,
     model.IdentitySecret: secrets.identity_secret,
@@ -26,11 +39,17 @@ _BUILDERS: Mapping[type, Callable[[Any], Any]] = {
     out.PassthroughCluster: outside.passthrough_cluster,
     out.NoDestinationCluster: outside.no_destination_cluster,
     out.PassthroughListener: outside.passthrough_listener,
+    straight.DirectAccessCluster: direct.cluster,
+    straight.DirectAccessListener: direct.listener,
+    name_table.DnsListener: dynconf.dns_listener,
 }
 
 
 def build(unit: model.UnitInput) -> XdsResource:
     """The resource of the input; equal inputs give equal bytes, and so equal versions."""
+    if isinstance(unit, name_table.DynamicConfig):
+        identity, content = dynconf.deferred(unit)
+        return XdsResource(unit.type_url, unit.name, content_version(identity), content)
     body = serialise(_BUILDERS[type(unit)](unit))
     parts = [body]
     if isinstance(unit, model.ServiceEndpoints):

@@ -8,7 +8,7 @@ from kumacp.xds.build import defaults, tls
 from kumacp.xds.build.clusters import static_cluster
 from kumacp.xds.build.filters import chain
 from kumacp.xds.build.filters import listener as make_listener
-from kumacp.xds.build.http import admin_manager, forward
+from kumacp.xds.build.http import forward, internal_manager
 from kumacp.xds.build.messages import address, pipe
 from kumacp.xds.model import AdminCluster, AdminListener, ReadinessCluster
 
@@ -27,7 +27,7 @@ def readiness_cluster(unit: ReadinessCluster) -> Any:
 
 def admin_listener(unit: AdminListener) -> Any:
     ready = forward(READINESS, path="/ready")
-    plain = admin_manager(unit.name, [ready], ipv6=unit.ipv6)
-    whole = admin_manager(unit.name, [ready, forward(ADMIN)], ipv6=unit.ipv6)
+    plain = internal_manager(unit.name, [ready], ipv6=unit.ipv6)
+    whole = internal_manager(unit.name, [ready, forward(ADMIN)], ipv6=unit.ipv6)
     chains = [chain([plain]), chain([whole], transport="tls", socket=tls.admin(unit.tls))]
     return make_listener(unit, chains, inspect_tls=True)

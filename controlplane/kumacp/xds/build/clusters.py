@@ -58,6 +58,16 @@ def static_cluster(name: str, endpoint: Any, connect_timeout_s: float) -> Any:
     )
 
 
+def original_destination(name: str) -> Any:
+    """A cluster of whatever address a redirected connection was meant for."""
+    return cluster_pb2.Cluster(
+        name=name,
+        type=cluster_pb2.Cluster.ORIGINAL_DST,
+        lb_policy=cluster_pb2.Cluster.CLUSTER_PROVIDED,
+        connect_timeout=seconds(defaults.CONNECT_TIMEOUT),
+    )
+
+
 def limits() -> Any:
     """Circuit breakers of whatever the application calls."""
     return circuit_breaker_pb2.CircuitBreakers(

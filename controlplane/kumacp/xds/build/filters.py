@@ -12,6 +12,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from google.protobuf.wrappers_pb2 import BoolValue
 
 from kumacp.xds.build.messages import address, metadata, pack, seconds, stat_name, uint32
+from kumacp.xds.direct import DirectAccessListener
 from kumacp.xds.model import AdminListener, InboundListener, OutboundListener, Tags
 from kumacp.xds.outside import PassthroughListener
 
@@ -56,7 +57,7 @@ def chain(
 
 
 def listener(
-    unit: InboundListener | OutboundListener | AdminListener | PassthroughListener,
+    unit: InboundListener | OutboundListener | AdminListener | PassthroughListener | DirectAccessListener,
     chains: Sequence[Any],
     *,
     outbound: bool = False,

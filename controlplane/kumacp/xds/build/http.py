@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-from envoy.config.core.v3 import address_pb2, base_pb2, protocol_pb2
+from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, protocol_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.filters.http.grpc_stats.v3 import config_pb2 as grpc_stats_pb2
+from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_pb2,
@@ -17,8 +20,9 @@ from google.protobuf.wrappers_pb2 import BoolValue
 
 from kumacp.xds.build import defaults
 from kumacp.xds.build.filters import network_filter
-from kumacp.xds.build.messages import pack, seconds, stat_name, uint32
-from kumacp.xds.model import InboundListener, OutboundListener, Tags
+from kumacp.xds.build.messages import extension, from_ads, pack, seconds, stat_name, uint32
+from kumacp.xds.model import InboundListener, OutboundListener, SourceTags
+from kumamesh.names import SOURCE_TAGS_FILTER
 
 HTTP_PROTOCOLS = frozenset({"http", "http2", "grpc"})
 """Protocols of kuma.io/protocol that Envoy takes apart into requests."""
@@ -60,23 +64,22 @@ def outbound_manager(unit: OutboundListener) -> Any:
         # A server outside the mesh knows itself by its own name, not by the one that the mesh has for it.
         auto_host_rewrite=BoolValue(value=True) if unit.external else None,
     )
-    routes = _routes(
-        f"outbound:{unit.service}", unit.service, [_route(route)],
-        request_headers_to_add=_tags_header(unit.source_tags),
-    )  # fmt: skip
     return manager(
         stats=unit.service,
-        routes=routes,
-        filters=_grpc_stats(unit.protocol),
+        routes=_routes(f"outbound:{unit.service}", unit.service, [_route(route)]),
+        # Only sidecars may read the tags.
+        filters=[*([] if unit.external else [_source_tags_filter()]), *_grpc_stats(unit.protocol)],
         internal=_ranges(defaults.INTERNAL_RANGES, ipv6=unit.ipv6),
         stream_idle_timeout=seconds(defaults.STREAM_IDLE_TIMEOUT),
     )
 
 
-def admin_manager(name: str, routes: Sequence[Any], *, ipv6: bool) -> Any:
+def internal_manager(name: str, routes: Sequence[Any], *, ipv6: bool, longest_body: int | None = None) -> Any:
+    """Of the control plane's own business; `longest_body` is that of a direct response, in bytes."""
+    limit = None if longest_body is None else uint32(longest_body)
     return manager(
         stats=name,
-        routes=_routes("", name, routes),
+        routes=_routes("", name, routes, max_direct_response_body_size_bytes=limit),
         filters=(),
         internal=_ranges(defaults.LOOPBACK_RANGES, ipv6=ipv6),
     )
@@ -89,16 +92,21 @@ def forward(cluster: str, *, path: str = "") -> Any:
 
 def manager(*, stats: str, routes: Any, filters: Sequence[Any], internal: Any, **more: Any) -> Any:
     """The network filter; the router comes behind the given HTTP filters."""
-    router = http_filter("router", router_pb2.Router())
     config = _Hcm(
         codec_type=_Hcm.AUTO,
         stat_prefix=stat_name(stats),
         route_config=routes,
-        http_filters=[*filters, router],
+        http_filters=[*filters, _router()],
         internal_address_config=internal,
         **more,
     )
     return network_filter("http_connection_manager", config)
+
+
+@cache
+def _router() -> Any:
+    """Never change what this returns."""
+    return http_filter("router", router_pb2.Router())
 
 
 def http_filter(name: str, config: Any) -> Any:
@@ -109,7 +117,9 @@ def _grpc_stats(protocol: str) -> list[Any]:
     return [http_filter("grpc_stats", grpc_stats_pb2.FilterConfig())] if protocol == "grpc" else []
 
 
-def _ranges(ranges: Sequence[tuple[str, int]], *, ipv6: bool) -> Any:
+@cache
+def _ranges(ranges: tuple[tuple[str, int], ...], *, ipv6: bool) -> Any:
+    """Never change what this returns."""
     return _Hcm.InternalAddressConfig(
         cidr_ranges=[
             address_pb2.CidrRange(address_prefix=prefix, prefix_len=uint32(length))
@@ -136,29 +146,42 @@ def _route(action: Any, *, path: str = "") -> Any:
     return route_components_pb2.Route(match=match, route=action)
 
 
-def _tags_header(tags: Tags) -> list[Any]:
+@cache
+def _source_tags_filter() -> Any:
+    """In the place of the proxy's own SourceTags, which come as a resource of their own. Never change what
+    this returns."""
+    return hcm_pb2.HttpFilter(
+        name=SOURCE_TAGS_FILTER,
+        config_discovery=config_source_pb2.ExtensionConfigSource(
+            config_source=from_ads(), type_urls=[pack(header_mutation_pb2.HeaderMutation()).type_url]
+        ),
+    )
+
+
+def source_tags(unit: SourceTags) -> Any:
     """`&k1=v1&&k2=v2,v3&`. Kuma appends to what the application sent, which lets an application claim the
     tags of another; so this overwrites."""
-    if not tags:
-        return []
-    option = base_pb2.HeaderValueOption
-    return [
-        option(
-            header=base_pb2.HeaderValue(
-                key=KUMA_TAGS_HEADER, value="".join(f"&{key}={values}&" for key, values in tags)
-            ),
-            append_action=option.OVERWRITE_IF_EXISTS_OR_ADD,
+    action = mutation_rules_pb2.HeaderMutation(remove=KUMA_TAGS_HEADER)
+    if unit.tags:
+        value = "".join(f"&{key}={values}&" for key, values in unit.tags)
+        action = mutation_rules_pb2.HeaderMutation(
+            append=base_pb2.HeaderValueOption(
+                header=base_pb2.HeaderValue(key=KUMA_TAGS_HEADER, value=value),
+                append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+            )
         )
-    ]
+    mutations = header_mutation_pb2.Mutations(request_mutations=[action])
+    return extension(unit.name, header_mutation_pb2.HeaderMutation(mutations=mutations))
 
 
+@cache
 def _retry_policy(protocol: str) -> Any:
     """Kuma's default, and two things more so that an endpoint may leave without a failed request.
 
     A retry goes to another host than the attempts before it, if there is one: Kuma's round robin may return
     to the dead one. For gRPC `unavailable`, which Kuma retries too: it is what a sidecar answers when its
     application is gone, with HTTP status 200. `gateway-error` also covers an upstream connection that is
-    reset before the response, so `reset-before-request` would add nothing.
+    reset before the response, so `reset-before-request` would add nothing. Never change what this returns.
     """
     return route_components_pb2.RetryPolicy(
         retry_on=f"{_RETRY_ON},unavailable" if protocol == "grpc" else _RETRY_ON,

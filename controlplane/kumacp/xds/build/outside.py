@@ -8,7 +8,7 @@ from envoy.config.cluster.v3 import cluster_pb2
 from google.protobuf.struct_pb2 import Struct
 
 from kumacp.xds.build import defaults, tls
-from kumacp.xds.build.clusters import bound_to, limits, speak
+from kumacp.xds.build.clusters import bound_to, limits, original_destination, speak
 from kumacp.xds.build.endpoints import assignment
 from kumacp.xds.build.filters import chain, tcp_proxy
 from kumacp.xds.build.filters import listener as make_listener
@@ -58,14 +58,11 @@ def _socket_match(name: str, tags: Tags, socket: ExternalTls, system_ca: str) ->
 
 
 def passthrough_cluster(unit: PassthroughCluster) -> Any:
-    return _Cluster(
-        name=unit.name,
-        alt_stat_name=stat_name(unit.name),
-        type=_Cluster.ORIGINAL_DST,
-        lb_policy=_Cluster.CLUSTER_PROVIDED,
-        connect_timeout=seconds(defaults.CONNECT_TIMEOUT),
-        upstream_bind_config=bound_to(unit.source) if unit.source else None,
-    )
+    cluster = original_destination(unit.name)
+    cluster.alt_stat_name = stat_name(unit.name)
+    if unit.source:
+        cluster.upstream_bind_config.CopyFrom(bound_to(unit.source))
+    return cluster
 
 
 def no_destination_cluster(unit: NoDestinationCluster) -> Any:

@@ -46,6 +46,13 @@ def upstream(cluster: ServiceCluster) -> Any:
     )
 
 
+def upstream_to_any(mesh: str) -> Any:
+    """Socket to an instance that is known by its address only: anybody of the mesh answers."""
+    context = _mesh_context(mesh, string_pb2.StringMatcher(prefix=names.mesh_spiffe_prefix(mesh)))
+    context.alpn_protocols.append(ALPN)
+    return _socket(tls_pb2.UpstreamTlsContext(common_tls_context=context))
+
+
 def external(tls: ExternalTls, system_ca: str) -> Any:
     """Socket to a server outside the mesh. Only where no authority is known at all, neither by the resource
     nor by the host of the proxy, the server is not verified."""

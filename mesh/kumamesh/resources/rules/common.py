@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from kumamesh.durations import parse_duration
 from kumamesh.names import PROTOCOL_TAG, PROTOCOLS, SERVICE_TAG
@@ -12,7 +13,16 @@ from kumamesh.resource import Violation
 
 Violations = Iterator[Violation]
 
+
+class Selecting(Protocol):
+    """A selector by tags."""
+
+    @property
+    def match(self) -> Mapping[str, str]: ...
+
+
 MUST_BE_DEFINED = "must be defined"
+HAS_TO_BE_DEFINED = "has to be defined"
 CANNOT_BE_EMPTY = "cannot be empty"
 POSITIVE = "must have a positive value"
 BAD_DURATION = "has to be a valid format"
@@ -67,6 +77,10 @@ def is_identifier(name: str) -> bool:
     return _IDENTIFIER.fullmatch(name) is not None
 
 
+def is_tag_name(name: str) -> bool:
+    return _TAG_NAME.fullmatch(name) is not None
+
+
 def is_ip(address: str) -> bool:
     try:
         ipaddress.ip_address(address)
@@ -119,6 +133,14 @@ def check_selector(path: str, tags: Mapping[str, str], *, require_any: bool = Fa
     if require_any and not tags:
         yield Violation(path, "must have at least one tag")
     yield from _check_entries(path, tags, _SELECTOR_VALUE, _BAD_SELECTOR_VALUE)
+
+
+def check_selectors(path: str, selectors: Sequence[Selecting]) -> Violations:
+    """Selectors of a policy; there must be one."""
+    if not selectors:
+        yield Violation(path, "must have at least one element")
+    for index, selector in enumerate(selectors):
+        yield from check_selector(f"{path}[{index}].match", selector.match, require_any=True)
 
 
 def _check_entries(

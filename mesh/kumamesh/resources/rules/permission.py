@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from kumamesh.resource import Violation
 from kumamesh.resources.permission import (
     Match,
     MeshTrafficPermission,
     RuleDefault,
-    Selector,
     SpiffeId,
     TargetRef,
     TrafficPermission,
@@ -21,6 +19,7 @@ from kumamesh.resources.rules.common import (
     MUST_BE_DEFINED,
     Violations,
     check_selector,
+    check_selectors,
     check_tags,
     name_problem,
 )
@@ -41,15 +40,8 @@ _SPIFFE_PREFIX = re.compile(r"spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)*/?")
 
 
 def check_traffic_permission(permission: TrafficPermission) -> Violations:
-    yield from _check_selectors("sources", permission.sources)
-    yield from _check_selectors("destinations", permission.destinations)
-
-
-def _check_selectors(path: str, selectors: Sequence[Selector]) -> Violations:
-    if not selectors:
-        yield Violation(path, "must have at least one element")
-    for index, selector in enumerate(selectors):
-        yield from check_selector(f"{path}[{index}].match", selector.match, require_any=True)
+    yield from check_selectors("sources", permission.sources)
+    yield from check_selectors("destinations", permission.destinations)
 
 
 def check_mesh_traffic_permission(permission: MeshTrafficPermission) -> Violations:

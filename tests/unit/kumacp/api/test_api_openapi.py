@@ -73,6 +73,8 @@ def test_secrets_and_tokens_are_for_admins() -> None:
         "/meshes/{mesh}/secrets/{name}",
         "/global-secrets",
         "/global-secrets/{name}",
+        "/configs",
+        "/configs/{name}",
     }
 
 

@@ -17,9 +17,11 @@ from cryptography.hazmat.primitives.serialization import (
 import hub_world as world
 from kumacp.store.api import Change, Operation
 from kumacp.xds import sidecar
+from kumacp.xds.destinations import external_cluster
 from kumacp.xds.external import Unusable, external_endpoint
 from kumacp.xds.hub import Hub
 from kumacp.xds.model import Endpoint, OutboundListener, ProxyMetadata, UnitInput
+from kumacp.xds.outbounds import outbound_units
 from kumacp.xds.outside import ExternalCluster, ExternalEndpoint, ExternalTls
 from kumacp.xds.proxy import Touched
 from kumacp.xds.view import MeshView, View
@@ -149,7 +151,7 @@ def cluster_of(
     web = world.dataplane("web", address=address, outbounds={20000: "httpbin"})
     view = view_of(web, *resources)
     (destination,) = sidecar.plan(view, web, metadata, world.permission).destinations
-    return sidecar.external_cluster(view, destination)
+    return external_cluster(view, destination)
 
 
 def test_several_external_services_of_one_service_are_its_endpoints() -> None:
@@ -166,9 +168,9 @@ def test_mtls_of_the_mesh_is_not_for_them_and_their_listener_tells_no_tags() -> 
     web = world.dataplane("web", inbounds=[world.inbound("web")], outbounds={20000: "httpbin"})
     view = view_of(web, world.mesh(mode="STRICT"), world.external_service("a", "httpbin", protocol="http"))
     assert view.facts("httpbin").tls is False
-    (listener,) = sidecar.outbound_units(view, web, world.METADATA).values()
+    (listener,) = outbound_units(view, web, world.METADATA).values()
     assert isinstance(listener, OutboundListener)
-    assert (listener.protocol, listener.external, listener.source_tags) == ("http", True, ())
+    assert (listener.protocol, listener.external) == ("http", True)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,7 @@ def test_an_outbound_with_further_tags_leads_to_those_that_have_them() -> None:
         world.external_service("b", "httpbin", tags={"version": "v2"}),
     )
     (destination,) = sidecar.plan(view, web, world.METADATA, world.permission).destinations
-    cluster = sidecar.external_cluster(view, destination)
+    cluster = external_cluster(view, destination)
     assert [dict(one.at.tags) for one in cluster.endpoints] == [{"version": "v1"}]
     assert cluster.name == destination.cluster != "httpbin"
 

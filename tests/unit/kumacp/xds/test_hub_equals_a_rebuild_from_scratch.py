@@ -9,11 +9,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 import hub_world as world
 from hub_model import Model, Names
 from kumacp.store.api import Change, Operation
+from kumacp.vips.entry import Kind
 from kumacp.xds.hub import Hub
-from kumacp.xds.model import IdentityRequest
+from kumacp.xds.model import IdentityRequest, ProxyMetadata
 from kumacp.xds.proxy import Touched
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.insight import ServiceInsight
+from vips_model import SETTINGS
 
 # A small world, in which random changes often meet: few names, most of them in one mesh.
 MESHES = st.sampled_from(["default"] * 7 + ["other"])
@@ -38,7 +40,39 @@ DATAPLANES = st.builds(
     inbounds=st.lists(INBOUNDS, max_size=2, unique_by=lambda inbound: inbound["port"]),
     outbounds=st.dictionaries(st.sampled_from([20000, 20001, 20002]), SERVICES | TAGGED, max_size=3),
     connected=st.booleans(),
-    transparentProxying=st.sampled_from([None, None, world.REDIRECTED]),
+    transparentProxying=st.sampled_from(
+        [
+            None,
+            None,
+            world.REDIRECTED,
+            {**world.REDIRECTED, "reachableServices": ["s1"]},
+            {**world.REDIRECTED, "reachableServices": ["s2", "s3"]},
+            {**world.REDIRECTED, "directAccessServices": ["*"]},
+            {**world.REDIRECTED, "directAccessServices": ["s1", "s2"]},
+        ]
+    ),
+)
+VIP_ADDRESSES = st.sampled_from(["240.0.0.0", "240.0.0.1", "240.0.0.2"])
+VIP_ENTRIES = st.one_of(
+    st.builds(world.service_vip, SERVICES, VIP_ADDRESSES, port=st.sampled_from([0, 0, 8443])),
+    st.builds(
+        world.vip,
+        st.just(Kind.FQDN),
+        st.sampled_from(["v1.corp", "s1.mesh"]),
+        VIP_ADDRESSES,
+        st.dictionaries(st.sampled_from([80, 9000]), SERVICES | TAGGED, min_size=1),
+    ),
+    st.builds(
+        world.vip,
+        st.just(Kind.HOST),
+        st.sampled_from(["httpbin.example", "10.0.0.1"]),
+        st.sampled_from(["10.0.0.1", "240.0.0.3", "fd00::3"]),
+        st.dictionaries(st.just(8080), SERVICES, min_size=1),
+    ),
+)
+VIPS = st.one_of(
+    st.builds(lambda entries, mesh: world.vips(*entries, mesh=mesh), st.lists(VIP_ENTRIES), MESHES),
+    st.builds(world.vips, mesh=MESHES, text=st.just('{"0:s1": {"address": "nowhere"}}')),
 )
 MESH_RESOURCES = st.builds(
     world.mesh,
@@ -97,13 +131,16 @@ RESOURCES = st.one_of(
     EXTERNAL_SERVICES,
     EXTERNAL_SERVICES,
     TRUSTED,
+    VIPS,
+    VIPS,
+    VIPS,
 )
 
 
 class Changes(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.hub = Hub("east", world.build, world.permission)
+        self.hub = Hub("east", world.build, world.permission, SETTINGS)
         self.model = Model()
         self.writer = world.Writer()
         self.connected: set[ResourceKey] = set()
@@ -119,7 +156,7 @@ class Changes(RuleBasedStateMachine):
             self.hub.load([resource])
             self.model.apply([Change(Operation.CREATE, resource.key, None, resource)])
         for name in ("d1", "d2", "d3"):
-            self.connect(name, "default")
+            self.connect(name, "default", world.METADATA)
 
     @rule(writes=st.lists(RESOURCES, min_size=1, max_size=3))
     def put(self, writes: list[Resource]) -> None:
@@ -138,12 +175,12 @@ class Changes(RuleBasedStateMachine):
         assert change is not None
         self._apply([change] if then is None else [change, self.writer.put(then)])
 
-    @rule(name=NAMES, mesh=MESHES)
-    def connect(self, name: str, mesh: str) -> None:
+    @rule(name=NAMES, mesh=MESHES, metadata=st.sampled_from(world.METADATAS))
+    def connect(self, name: str, mesh: str, metadata: ProxyMetadata) -> None:
         proxy = world.key(name, mesh)
-        self.hub.connect(proxy, world.METADATA)
+        self.hub.connect(proxy, metadata)
         self.model.disconnect(proxy)
-        self.model.connect(proxy)
+        self.model.connect(proxy, metadata)
         self.connected.add(proxy)
         self.issued.pop(proxy, None)
 

@@ -9,7 +9,7 @@ from kumacp.xds.hub import Counters, Hub
 from kumacp.xds.model import ProxyMetadata, UnitInput
 from kumacp.xds.proxy import Touched
 from kumamesh.resource import Resource, ResourceKey
-from kumamesh.xds import CLUSTER, ENDPOINT, LISTENER, SECRET, XdsResource
+from kumamesh.xds import CLUSTER, ENDPOINT, EXTENSION, LISTENER, SECRET, XdsResource
 
 WEB = world.key("web")
 
@@ -74,6 +74,7 @@ def test_a_connected_proxy_has_everything_of_its_plan() -> None:
     assert {type_url: set(names) for type_url, names in desired.items() if names} == {
         CLUSTER: {"backend", "localhost:8080", "kuma:envoy:admin", "kuma:readiness"},
         ENDPOINT: {"backend"},
+        EXTENSION: {"kuma:source-tags"},
         LISTENER: {"inbound:10.0.0.1:8080", "outbound:127.0.0.1:20000"},
     }
 
@@ -121,7 +122,7 @@ def test_proxies_with_equal_inputs_share_their_resources() -> None:
     before = made.hub.counters
     made.hub.connect(world.key("web2"), world.METADATA)
     after = made.hub.counters
-    assert after == Counters(before.built, before.reused + 7, before.woken, before.held)
+    assert after == Counters(before.built, before.reused + 8, before.woken, before.held)
     for type_url, names in made.hub.desired(WEB).items():
         for name, resource in names.items():
             assert made.hub.desired(world.key("web2"))[type_url][name] is resource

@@ -8,6 +8,7 @@ import pytest
 import hub_world as world
 from kumacp.store.api import Change, Operation
 from kumacp.xds import sidecar
+from kumacp.xds.destinations import Destination, service_cluster, service_endpoints
 from kumacp.xds.model import (
     AdminCluster,
     AdminListener,
@@ -23,14 +24,15 @@ from kumacp.xds.model import (
     ReadinessCluster,
     ServiceCluster,
     ServiceEndpoints,
+    SourceTags,
     TlsMode,
     UnitInput,
     UriMatch,
 )
-from kumacp.xds.sidecar import Destination
+from kumacp.xds.outbounds import outbound_units
 from kumacp.xds.view import MeshView, View
 from kumamesh.resource import Resource
-from kumamesh.xds import CLUSTER, LISTENER, SECRET, content_version
+from kumamesh.xds import CLUSTER, EXTENSION, LISTENER, SECRET, content_version
 
 BACKEND = Destination("backend", ())
 ADMIN_TLS = AdminTls(b"certificate", b"key", b"ca")
@@ -51,7 +53,7 @@ def own(
 
 def outbounds(dataplane: Resource, *resources: Resource) -> list[UnitInput]:
     view = view_of(dataplane, *resources)
-    return list(sidecar.outbound_units(view, dataplane, world.METADATA).values())
+    return list(outbound_units(view, dataplane, world.METADATA).values())
 
 
 def test_an_inbound_gives_a_listener_and_the_cluster_of_the_workload() -> None:
@@ -133,22 +135,20 @@ def test_an_outbound_to_an_unknown_service_is_tcp() -> None:
             service="backend",
             tags=(("kuma.io/service", "backend"),),
             protocol="tcp",
-            source_tags=(),
             reuse_port=True,
         )
     ]
 
 
-def test_only_http_outbounds_carry_the_tags_of_the_source() -> None:
+def test_the_tags_of_the_source_are_a_unit_of_their_own() -> None:
     web = world.dataplane(
-        "web",
-        inbounds=[world.inbound("web"), world.inbound("web-admin", port=8081)],
-        outbounds={20000: "backend", 20001: "redis"},
+        "web", inbounds=[world.inbound("web"), world.inbound("web-admin", port=8081)], outbounds={20000: "b"}
     )
-    backend = world.dataplane("b1", inbounds=[world.inbound("backend")])
-    redis = world.dataplane("r1", inbounds=[world.inbound("redis", protocol="tcp")])
-    sources = [unit.source_tags for unit in outbounds(web, backend, redis)]  # type: ignore[attr-defined]  # listeners
-    assert sources == [(("kuma.io/protocol", "http"), ("kuma.io/service", "web,web-admin")), ()]
+    tags = SourceTags((("kuma.io/protocol", "http"), ("kuma.io/service", "web,web-admin")))
+    assert own(web)[EXTENSION, "kuma:source-tags"] == tags
+    other = world.dataplane("other", inbounds=[world.inbound("other")], outbounds={20000: "b"})
+    backend = world.dataplane("b1", inbounds=[world.inbound("b")])
+    assert outbounds(web, backend) == outbounds(other, backend)
 
 
 def test_two_outbounds_of_one_service_share_what_stands_behind_them() -> None:
@@ -178,13 +178,11 @@ def test_a_service_named_like_a_cluster_of_the_proxy_itself_is_left_out() -> Non
 def test_cluster_and_assignment_of_a_service() -> None:
     backend = world.dataplane("b1", inbounds=[world.inbound("backend", protocol="http2")])
     view = view_of(world.mesh(mode="STRICT"), backend)
-    assert sidecar.service_cluster(view, BACKEND) == ServiceCluster("default", "backend", "http2", tls=True)
-    assert sidecar.service_endpoints(view, BACKEND, "7") == ServiceEndpoints(
+    assert service_cluster(view, BACKEND) == ServiceCluster("default", "backend", "http2", tls=True)
+    assert service_endpoints(view, BACKEND, "7") == ServiceEndpoints(
         "backend", view.endpoints("backend"), "7"
     )
-    assert sidecar.service_endpoints(view, Destination("unknown", ()), "7") == ServiceEndpoints(
-        "unknown", (), "7"
-    )
+    assert service_endpoints(view, Destination("unknown", ()), "7") == ServiceEndpoints("unknown", (), "7")
 
 
 def test_admin_and_readiness_clusters() -> None:
@@ -223,7 +221,7 @@ def test_nothing_of_admin_without_a_port_or_with_an_address_of_another_host(
     change: dict[str, Any],
 ) -> None:
     metadata = replace(world.METADATA, admin_tls=ADMIN_TLS, **change)
-    assert own(world.dataplane("web"), metadata=metadata) == {}
+    assert {type_url for type_url, _ in own(world.dataplane("web"), metadata=metadata)} == {EXTENSION}
 
 
 def test_the_identity_request_names_services_tags_and_ca() -> None:
@@ -261,11 +259,11 @@ def test_an_outbound_with_further_tags_leads_to_the_endpoints_that_have_them() -
     view = view_of(web, v1, v2)
     subset = Destination("backend", (("version", "v1"),))
     assert sidecar.plan(view, web, world.METADATA, world.permission).destinations == {BACKEND, subset}
-    assert sidecar.service_cluster(view, subset).tags == subset.tags
-    chosen = sidecar.service_endpoints(view, subset, "7")
-    assert chosen.name == sidecar.service_cluster(view, subset).name == subset.cluster
+    assert service_cluster(view, subset).tags == subset.tags
+    chosen = service_endpoints(view, subset, "7")
+    assert chosen.name == service_cluster(view, subset).name == subset.cluster
     assert [endpoint.address for endpoint in chosen.endpoints] == ["10.0.0.1"]
-    assert len(sidecar.service_endpoints(view, BACKEND, "7").endpoints) == 2
+    assert len(service_endpoints(view, BACKEND, "7").endpoints) == 2
 
 
 def test_of_two_destinations_with_one_cluster_name_the_first_counts() -> None:

@@ -52,7 +52,10 @@ def test_endpoints_are_sorted_and_carry_tags_without_the_service() -> None:
         backend("b2", address="10.0.0.1"),
     )
     assert delta == MeshDelta(
-        endpoints=frozenset({"backend"}), facts=frozenset({"backend"}), dataplanes=frozenset({"b1", "b2"})
+        endpoints=frozenset({"backend"}),
+        facts=frozenset({"backend"}),
+        dataplanes=frozenset({"b1", "b2"}),
+        instances=frozenset({("10.0.0.1", 8080), ("10.0.0.2", 8080)}),
     )
     assert mesh.endpoints("backend") == (
         Endpoint("10.0.0.1", 8080, tags=(("kuma.io/protocol", "http"),), zone="east"),
@@ -148,7 +151,11 @@ def test_writes_that_nothing_depends_on_change_nothing(unrelated: Resource) -> N
 def test_a_service_keeps_its_last_protocol_while_an_outbound_refers_to_it() -> None:
     mesh = Mesh(backend(), WEB)
     delta = mesh.delete(world.key("b1"))
-    assert delta == MeshDelta(endpoints=frozenset({"backend"}), dataplanes=frozenset({"b1"}))
+    assert delta == MeshDelta(
+        endpoints=frozenset({"backend"}),
+        dataplanes=frozenset({"b1"}),
+        instances=frozenset({("10.0.0.1", 8080)}),
+    )
     assert mesh.facts("backend") == ServiceFacts("http")
     delta = mesh.delete(world.key("web"))
     assert delta == MeshDelta(facts=frozenset({"backend"}), dataplanes=frozenset({"web"}))
@@ -186,7 +193,11 @@ def test_permissive_goes_back_to_plain_text_for_a_dataplane_that_may_have_no_pro
 def test_permissive_stays_with_tls_while_a_new_proxy_waits_for_its_certificate() -> None:
     mesh = Mesh(world.mesh(mode="PERMISSIVE"), backend("b1"), world.insight("b1", "ca-1"), WEB)
     delta = mesh.put(backend("b2", address="10.0.0.2", connected=True))
-    assert delta == MeshDelta(endpoints=frozenset({"backend"}), dataplanes=frozenset({"b2"}))
+    assert delta == MeshDelta(
+        endpoints=frozenset({"backend"}),
+        dataplanes=frozenset({"b2"}),
+        instances=frozenset({("10.0.0.2", 8080)}),
+    )
     mesh.delete(world.key("b1"), world.insight("b1").key, world.key("b2"))
     assert mesh.facts("backend") == ServiceFacts("http", tls=True)
     mesh.put(backend("b1", connected=True), world.insight("b1"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from ipaddress import ip_address, ip_network
 
 import pytest
 
@@ -64,12 +65,16 @@ def test_every_port_has_its_own_place() -> None:
     numbers = range(1, world.Ports.COUNT + 1)
     ports = world.Ports.from_free(numbers)
     one = [ports.api, ports.api_https, ports.dp_server, ports.diagnostics]
-    one += [ports.web_app, ports.web_inbound, ports.web_outbound]
+    one += [ports.web_app, ports.web_inbound, ports.web_dns, ports.virtual]
     several = ports.backend_apps + ports.backend_inbounds + ports.readiness + ports.admin
     assert sorted([*one, *several]) == list(numbers)
 
 
-def test_web_reaches_backend_at_its_outbound() -> None:
+def test_web_says_nothing_of_backend_and_addresses_are_of_this_host() -> None:
     ports = world.Ports.from_free(range(world.Ports.COUNT))
-    (outbound,) = world.web_dataplane(ports)["networking"]["outbound"]
-    assert outbound == {"port": ports.web_outbound, "tags": {"kuma.io/service": "backend"}}
+    assert "outbound" not in world.web_dataplane(ports)["networking"]
+    environ = world.control_plane_environment(ports, "/tmp/cp")
+    addresses = ip_network(environ["KUMA_DNS_SERVER_CIDR"])
+    assert addresses.subnet_of(ip_network("127.0.0.0/8"))
+    assert not {ip_address("127.0.0.1"), ip_address("127.0.1.1")} & set(addresses)
+    assert environ["KUMA_DNS_SERVER_SERVICE_VIP_PORT"] == str(ports.virtual)

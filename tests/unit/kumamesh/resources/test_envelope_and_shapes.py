@@ -68,6 +68,13 @@ def test_another_api_version_is_refused() -> None:
     assert violations(body) == [("apiVersion", 'must be "kuma.io/v1alpha1"')]
 
 
+def test_an_unknown_type_is_told_which_ones_can_be_written() -> None:
+    ((field, message),) = violations({"type": "Xyzzy", "name": "a"})
+    assert field == "type"
+    assert message.startswith('unknown resource type "Xyzzy"; known are Mesh, Dataplane, ')
+    assert "Insight" not in message
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [

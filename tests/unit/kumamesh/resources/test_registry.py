@@ -23,6 +23,8 @@ from kumamesh.resources.registry import TYPES, by_path, suggest_type
         ("globalsecrets", "GlobalSecret"),
         ("traffic-permissions", "TrafficPermission"),
         ("external-services", "ExternalService"),
+        ("virtual-outbounds", "VirtualOutbound"),
+        ("configs", "Config"),
         ("meshtrafficpermissions", "MeshTrafficPermission"),
         ("service-insights", "ServiceInsight"),
         ("mesh-insights", "MeshInsight"),
@@ -57,10 +59,11 @@ def test_scopes_and_rights_are_those_of_kuma() -> None:
         "Secret",
         "ServiceInsight",
         "TrafficPermission",
+        "VirtualOutbound",
     }
     assert names("nested_spec") == {"MeshTrafficPermission"}
-    assert names("admin_only") == {"Secret", "GlobalSecret"}
-    assert names("read_only") == {name for name in TYPES if name.endswith("Insight")}
+    assert names("admin_only") == {"Secret", "GlobalSecret", "Config"}
+    assert names("read_only") == {"Config", *(name for name in TYPES if name.endswith("Insight"))}
     assert names("policy") == {"TrafficPermission", "MeshTrafficPermission"}
 
 

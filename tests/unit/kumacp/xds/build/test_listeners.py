@@ -5,14 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from envoy.config.core.v3 import extension_pb2
 from envoy.config.listener.v3 import listener_pb2
+from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_pb2,
 )
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 
 from kumacp.xds.build import build
-from kumacp.xds.model import MatcherRbac, PrincipalPolicy, PrincipalRbac, SpiffeRule, TlsMode, UriMatch
+from kumacp.xds.model import (
+    MatcherRbac,
+    PrincipalPolicy,
+    PrincipalRbac,
+    SourceTags,
+    SpiffeRule,
+    Tags,
+    TlsMode,
+    UriMatch,
+)
 from xds_cases import inbound, outbound
 
 WEB = UriMatch("spiffe://default/web")
@@ -122,14 +133,41 @@ def test_inbound_manager_tells_the_client_and_hides_the_tags() -> None:
     assert (found.stat_prefix, found.route_config.name) == ("localhost_8080", "inbound:backend")
 
 
-def test_outbound_manager_sends_the_tags_and_retries() -> None:
-    found = manager(listener(outbound(80, "http")).filter_chains[0].filters)
-    option = found.route_config.request_headers_to_add[0]
-    assert (option.header.key, option.header.value) == (
-        "x-kuma-tags",
-        "&kuma.io/service=web,web-api&&version=v1&",
-    )
+def header(tags: Tags) -> Any:
+    """What happens to the header of a request."""
+    config = extension_pb2.TypedExtensionConfig.FromString(build(SourceTags(tags)).body)
+    found = header_mutation_pb2.HeaderMutation()
+    assert config.name == "kuma:source-tags"
+    assert config.typed_config.Unpack(found)
+    (mutation,) = found.mutations.request_mutations
+    return mutation
+
+
+def test_the_tags_of_the_source_overwrite_what_the_application_says() -> None:
+    option = header((("kuma.io/service", "web,web-api"), ("version", "v1"))).append
+    assert option.header.key == "x-kuma-tags"
+    assert option.header.value == "&kuma.io/service=web,web-api&&version=v1&"
     assert option.append_action == option.OVERWRITE_IF_EXISTS_OR_ADD
+    assert header(()).remove == "x-kuma-tags"
+
+
+@pytest.mark.parametrize(
+    ("external", "filters"),
+    [(False, ["kuma:source-tags", "envoy.filters.http.router"]), (True, ["envoy.filters.http.router"])],
+)
+def test_outbounds_take_the_tags_of_the_source_from_their_own_resource(
+    external: bool, filters: list[str]
+) -> None:
+    found = manager(listener(outbound(80, "http", external=external)).filter_chains[0].filters)
+    assert [one.name for one in found.http_filters] == filters
+    if not external:
+        (kind,) = found.http_filters[0].config_discovery.type_urls
+        assert kind.endswith(".header_mutation.v3.HeaderMutation")
+        assert found.http_filters[0].config_discovery.config_source.HasField("ads")
+
+
+def test_outbound_manager_retries() -> None:
+    found = manager(listener(outbound(80, "http")).filter_chains[0].filters)
     route = found.route_config.virtual_hosts[0].routes[0].route
     assert (route.cluster, route.timeout.seconds) == ("backend", 15)
     assert route.retry_policy.retry_on == "connect-failure,refused-stream,gateway-error"
@@ -141,11 +179,6 @@ def test_grpc_is_retried_when_the_peer_says_that_its_application_is_gone() -> No
     found = manager(listener(outbound(80, "grpc")).filter_chains[0].filters)
     retry_on = found.route_config.virtual_hosts[0].routes[0].route.retry_policy.retry_on
     assert retry_on == "connect-failure,refused-stream,gateway-error,unavailable"
-
-
-def test_no_tags_no_header() -> None:
-    found = manager(listener(outbound(80, "http", source_tags=())).filter_chains[0].filters)
-    assert not found.route_config.request_headers_to_add
 
 
 def test_tcp_outbound_tries_to_connect_five_times() -> None:

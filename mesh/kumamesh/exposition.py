@@ -3,14 +3,35 @@ suffix `_total` there."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from itertools import accumulate
 
-from kumacp.figures import Histogram
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+LATENCY_BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+"""A p50 of a millisecond and a p99 of half a minute can both be read from these."""
 
 Labels = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Observations in seconds; `buckets[i]` counts those up to `bounds[i]`, the last those above all."""
+
+    bounds: tuple[float, ...] = LATENCY_BOUNDS_S
+    buckets: list[int] = field(default_factory=list)
+    count: int = 0
+    sum: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.buckets = self.buckets or [0] * (len(self.bounds) + 1)
+
+    def observe(self, seconds: float) -> None:
+        self.buckets[bisect_left(self.bounds, seconds)] += 1
+        self.count += 1
+        self.sum += seconds
 
 
 class Kind(Enum):

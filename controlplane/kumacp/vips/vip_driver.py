@@ -1,0 +1,290 @@
+"""Follows the store and keeps the virtual addresses of every mesh in it: one write at a time, made of the
+newest state, and none that changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from kumacp.store.api import Change, Conflict, Feed, FeedOverrun, NotFound, Operation, Store, StoreUnavailable
+from kumacp.vips import facts
+from kumacp.vips.facts import MeshFacts
+from kumacp.vips.names import VipSettings, config_name, mesh_of
+from kumacp.vips.plan import NOTHING, Held, Plan, plan
+from kumamesh.resource import Resource, ResourceKey
+from kumamesh.resources.config import Config
+
+_CONFIG = "Config"
+_SHOWN = 5
+_REST_FACTOR = 5.0
+"""How much longer than a write the rest after it is: names that change all the time take 1/6 of a core"""
+_RETRY_S, _MAX_RETRY_S = 0.5, 30.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Book:
+    """One mesh: what it is made of, the Config as it is stored, and what of it was told already. `writing` is
+    the document on its way into the store."""
+
+    facts: MeshFacts = field(default_factory=MeshFacts)
+    config: Resource | None = None
+    held: Held = NOTHING
+    writing: Plan | None = None
+    conflicts: frozenset[str] = frozenset()
+    without: int = 0
+
+
+@dataclass(slots=True)
+class VipFigures:
+    """What the exporter reads: milliseconds per mesh and change, failures, names without an address and
+    names that are wanted more than once, by mesh."""
+
+    generations: int = 0
+    generation_ms: float = 0.0
+    errors: int = 0
+    exhausted: dict[str, float] = field(default_factory=dict)
+    conflicts: dict[str, float] = field(default_factory=dict)
+
+
+class VipDriver:
+    """`load`, then `run`. `longest_rest_s` bounds the time between two writes while names keep changing."""
+
+    def __init__(
+        self, store: Store, settings: VipSettings, *, service_vips: bool = True, longest_rest_s: float = 0.5
+    ) -> None:
+        self.figures = VipFigures()
+        self._store = store
+        self._settings = settings
+        self._service_vips = service_vips
+        self._longest_rest_s = longest_rest_s
+        self._books: dict[str, _Book] = {}
+        self._due: dict[str, None] = {}
+        self._wake = asyncio.Event()
+        self._open = ExitStack()
+        self._feed: Feed | None = None
+
+    async def load(self) -> None:
+        """Open the feed and take over all that is stored; raises StoreUnavailable."""
+        self._open.close()
+        self._feed = self._open.enter_context(self._store.watch())
+        stored = [resource for type_ in (*facts.TYPES, _CONFIG) for resource in await self._store.list(type_)]
+        for book in self._books.values():
+            book.facts = MeshFacts()
+        self._note((resource.key, resource) for resource in stored)
+        for mesh in [mesh for mesh, book in self._books.items() if not book.facts.exists]:
+            self._forget(mesh)
+        self._due.update(dict.fromkeys(self._books))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until the store is closed."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                writer = group.create_task(self._write_due())
+                await self._follow()
+                writer.cancel()
+        finally:
+            self._open.close()
+
+    async def _follow(self) -> None:
+        while self._feed is not None:
+            try:
+                async for batch in self._feed:
+                    self._note((change.key, change.new) for change in batch)
+                    self._forget_deleted(batch)
+                return
+            except FeedOverrun:
+                _log.warning("the change feed overran; the names of all meshes are made again")
+                await self._load_again()
+
+    async def _load_again(self) -> None:
+        while True:
+            try:
+                return await self.load()
+            except StoreUnavailable as error:
+                _log.error("the store cannot be read for names, trying again: %s", error)
+                await asyncio.sleep(_RETRY_S)
+
+    def _note(self, changes: Iterable[tuple[ResourceKey, Resource | None]]) -> None:
+        for key, resource in changes:
+            if key.type == _CONFIG:
+                mesh = mesh_of(key.name)
+                changed = mesh is not None and self._note_config(self._book(mesh), resource)
+            elif key.type in facts.TYPES:
+                mesh = key.name if key.type == "Mesh" else key.mesh
+                changed = self._book(mesh).facts.note(key, resource)
+            else:
+                continue
+            if mesh is not None and changed:
+                self._due[mesh] = None
+                self._wake.set()
+
+    def _note_config(self, book: _Book, resource: Resource | None) -> bool:
+        """Whether somebody else changed the Config. The addresses of one that is gone are not."""
+        before = book.config
+        if before is not None and resource is not None and _edition(resource) <= _edition(before):
+            return False
+        book.config = resource
+        if resource is None:
+            return before is not None
+        if book.writing is not None and resource.spec.config == book.writing.text:
+            book.held = Held(book.writing.text, book.writing.vips)
+        elif resource.spec.config != book.held.text:
+            book.held = Held(resource.spec.config)
+            return True
+        return False
+
+    def _book(self, mesh: str) -> _Book:
+        return self._books.setdefault(mesh, _Book())
+
+    def _forget_deleted(self, batch: Sequence[Change]) -> None:
+        """A Mesh that comes again begins with the first address."""
+        for change in batch:
+            if change.key.type == "Mesh" and change.operation is Operation.DELETE:
+                self._forget(change.key.name)
+
+    def _forget(self, mesh: str) -> None:
+        book = self._books.get(mesh)
+        if book is not None and not book.facts.exists:
+            del self._books[mesh]
+            self._due.pop(mesh, None)
+            self.figures.exhausted.pop(mesh, None)
+            self.figures.conflicts.pop(mesh, None)
+
+    async def _write_due(self) -> None:
+        failures = 0
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._due:
+                mesh = next(iter(self._due))
+                del self._due[mesh]
+                started = time.monotonic()
+                try:
+                    await self._settle(mesh)
+                except StoreUnavailable as error:
+                    self._due[mesh] = None
+                    self.figures.errors += 1
+                    failures += 1
+                    rest = min(_RETRY_S * 2.0**failures, _MAX_RETRY_S)
+                    _log.error("the virtual addresses of %s were not written, trying again: %s", mesh, error)
+                else:
+                    failures = 0
+                    rest = min((time.monotonic() - started) * _REST_FACTOR, self._longest_rest_s)
+                await asyncio.sleep(rest)
+
+    async def _settle(self, mesh: str) -> None:
+        """Write what the mesh should have, if it is not what it has."""
+        book = self._books.get(mesh)
+        if book is None or not book.facts.exists:
+            return
+        started = time.monotonic()
+        known = book.facts
+        edition = known.edition
+        made = await asyncio.to_thread(
+            plan,
+            known.snapshot(),
+            book.held,
+            self._settings,
+            service_vips=self._service_vips,
+            known=known.expansions,
+        )
+        if edition == known.edition:
+            known.expansions = made.expansions
+        self._report(mesh, book, made)
+        await self._write(mesh, book, made)
+        self.figures.generations += 1
+        self.figures.generation_ms += (time.monotonic() - started) * 1000.0
+
+    async def _write(self, mesh: str, book: _Book, made: Plan) -> None:
+        if made.text == (book.config.spec.config if book.config else "{}"):
+            book.held = Held(made.text, made.vips)
+            return
+        book.writing = made
+        try:
+            book.config = await self._put(mesh, book.config, made.text)
+            book.held = Held(made.text, made.vips)
+            _tell(mesh, made)
+        except Conflict as error:
+            await self._take_up(book, error.key)
+            self._due[mesh] = None
+        except NotFound as error:
+            # Without its Mesh there is nothing to write; a Config that is gone is made again.
+            if error.key.type == _CONFIG:
+                book.config = None
+                self._due[mesh] = None
+        finally:
+            book.writing = None
+
+    async def _put(self, mesh: str, config: Resource | None, text: str) -> Resource:
+        if config is None:
+            key = ResourceKey(_CONFIG, "", config_name(mesh))
+            return await self._store.create(
+                Resource(key, Config(config=text)), owner=ResourceKey("Mesh", "", mesh)
+            )
+        return await self._store.update(replace(config, spec=Config(config=text)))
+
+    async def _take_up(self, book: _Book, key: ResourceKey) -> None:
+        """Somebody else wrote: his addresses are the ones that hold."""
+        try:
+            self._note_config(book, await self._store.get(key))
+        except NotFound:
+            book.config = None
+
+    def _report(self, mesh: str, book: _Book, made: Plan) -> None:
+        """Each thing once: what was healed, names that are wanted twice, and a range that is full."""
+        for line in made.healed[:_SHOWN]:
+            _log.warning("virtual addresses of mesh %s: %s", mesh, line)
+        conflicts = frozenset(made.conflicts)
+        fresh = sorted(conflicts - book.conflicts)
+        for line in fresh[:_SHOWN]:
+            _log.warning("names of mesh %s: %s", mesh, line)
+        if len(fresh) > _SHOWN:
+            _log.warning("names of mesh %s: %d more are wanted twice", mesh, len(fresh) - _SHOWN)
+        book.conflicts = conflicts
+        if made.without and not book.without:
+            _log.error(
+                "mesh %s has %d names more than %s has addresses, the others work; give the control plane a"
+                " wider KUMA_DNS_SERVER_CIDR",
+                mesh,
+                len(made.without),
+                self._settings.cidr,
+            )
+        elif book.without and not made.without:
+            _log.info("all names of mesh %s have addresses again", mesh)
+        book.without = len(made.without)
+        _set(self.figures.exhausted, mesh, book.without)
+        _set(self.figures.conflicts, mesh, len(conflicts))
+
+
+def _edition(resource: Resource) -> tuple[datetime, int]:
+    """The later a Config was written, the larger, also when it was deleted in between."""
+    return resource.creation_time, resource.version
+
+
+def _tell(mesh: str, made: Plan) -> None:
+    shown = [name for _, name in (*made.added, *made.removed)][:_SHOWN]
+    _log.info(
+        "virtual addresses of a mesh changed",
+        extra={
+            "mesh": mesh,
+            "names": len(made.vips),
+            "added": len(made.added),
+            "removed": len(made.removed),
+            "first": " ".join(shown),
+        },
+    )
+
+
+def _set(figures: dict[str, float], mesh: str, number: int) -> None:
+    if number:
+        figures[mesh] = float(number)
+    else:
+        figures.pop(mesh, None)

@@ -1,0 +1,190 @@
+"""What all proxies of equal sight have of the virtual addresses of their mesh: held once, for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from kumacp.xds.destinations import Destination
+from kumacp.xds.facts import At
+from kumacp.xds.name_table import NameTable
+from kumacp.xds.proxy import LAYERED, Proxy, TouchedRecord, Unrecorded
+from kumacp.xds.services import SharedDestinations
+from kumacp.xds.sight import Sight, names_seen, vip_listeners
+from kumacp.xds.units import Unit, UnitCache, UnitKey
+from kumacp.xds.view import MeshView
+from kumacp.xds.vips import VirtualPort
+from kumamesh.xds import XdsResource
+
+
+class Layer:
+    """`desired` lies beneath what each of the `members` has of its own."""
+
+    def __init__(self, sight: Sight, units: UnitCache, shared: SharedDestinations) -> None:
+        self.sight = sight
+        self.members: set[Proxy] = set()
+        self.desired: dict[str, dict[str, XdsResource]] = {type_url: {} for type_url in LAYERED}
+        self._units = units
+        self._shared = shared
+        self._ports: dict[At, VirtualPort] = {}
+        self._listeners: dict[UnitKey, Unit] = {}
+        self._uses: dict[Destination, int] = {}
+        self._names: NameTable | None = None
+
+    def names(self, view: MeshView) -> NameTable:
+        """Made once for all members, when one of them asks for it."""
+        if self._names is None:
+            self._names = names_seen(view, self.sight)
+        return self._names
+
+    def forget_names(self) -> None:
+        """They are others now."""
+        self._names = None
+
+    def put(self, unit: Unit, touched: TouchedRecord) -> None:
+        type_url, name = unit.key
+        before = self.desired[type_url].get(name)
+        self.desired[type_url][name] = unit.resource
+        self._tell(unit.key, before, unit.resource, touched)
+
+    def drop(self, key: UnitKey, touched: TouchedRecord) -> None:
+        """Also of what it does not have."""
+        type_url, name = key
+        before = self.desired[type_url].pop(name, None)
+        self._tell(key, before, None, touched)
+
+    def _tell(
+        self, key: UnitKey, before: XdsResource | None, after: XdsResource | None, touched: TouchedRecord
+    ) -> None:
+        if (before and before.version) == (after and after.version):
+            return
+        for member in self.members:
+            if not member.hides(key):
+                touched.add(member.key, key)
+
+    def update(self, view: MeshView, changed: Iterable[At], touched: TouchedRecord) -> None:
+        """Ports of virtual addresses are new, others or gone. Destinations that go are dropped before those
+        that come are put: they may have the same name of cluster."""
+        uses: dict[Destination, int] = {}
+        for at in changed:
+            before, after = self._ports.get(at), view.vips.ports.get(at)
+            if after is not None and not self.sight.sees(after):
+                after = None
+            for port, number in ((before, -1), (after, 1)):
+                if port is not None:
+                    destination = self.sight.destination(port)
+                    uses[destination] = uses.get(destination, 0) + number
+            self._replace(view, before, after, touched)
+        for destination, number in uses.items():
+            if self._uses.get(destination) and not self._uses[destination] + number:
+                del self._uses[destination]
+                self._shared.unsubscribe(view.name, destination, self).drop(self, touched)
+        for destination, number in uses.items():
+            if number:
+                self._lead_to(view, destination, number, touched)
+
+    def _lead_to(self, view: MeshView, destination: Destination, number: int, touched: TouchedRecord) -> None:
+        """More or fewer ports than before, but not none any more."""
+        known = self._uses.get(destination, 0)
+        if known + number > 0:
+            self._uses[destination] = known + number
+            if not known:
+                self._shared.subscribe(view, destination, self).put(self, touched)
+
+    def refresh_service(self, view: MeshView, service: str, touched: TouchedRecord) -> None:
+        """Listeners depend on how a service is spoken to."""
+        for port in view.vips.leading_to(service):
+            held = self._ports.get((port.address, port.port))
+            if held == port:
+                self._replace(view, held, port, touched)
+
+    def release(self, mesh: str) -> None:
+        """Nobody needs it any more."""
+        for unit in self._listeners.values():
+            self._units.release(unit)
+        for destination in self._uses:
+            self._shared.unsubscribe(mesh, destination, self)
+
+    def _replace(
+        self,
+        view: MeshView,
+        before: VirtualPort | None,
+        after: VirtualPort | None,
+        touched: TouchedRecord,
+    ) -> None:
+        """The listeners of one port of an address."""
+        keys = set(self._keys(view, before))
+        if before is not None:
+            del self._ports[before.address, before.port]
+        if after is not None:
+            self._ports[after.address, after.port] = after
+            for input_ in vip_listeners(view, self.sight, after):
+                key = (input_.type_url, input_.name)
+                unit = self._listeners[key] = self._units.replace(self._listeners.get(key), input_)
+                self.put(unit, touched)
+                keys.discard(key)
+        for key in keys:
+            self._units.release(self._listeners.pop(key))
+            self.drop(key, touched)
+
+    def _keys(self, view: MeshView, port: VirtualPort | None) -> Iterable[UnitKey]:
+        if port is None:
+            return ()
+        return ((input_.type_url, input_.name) for input_ in vip_listeners(view, self.sight, port))
+
+
+class Layers:
+    """Those of all meshes that at least one connected proxy has."""
+
+    def __init__(self, units: UnitCache, shared: SharedDestinations) -> None:
+        self._units = units
+        self._shared = shared
+        self._layers: dict[str, dict[Sight, Layer]] = {}
+        self._of: dict[Proxy, Layer] = {}
+
+    def of(self, proxy: Proxy) -> Layer | None:
+        return self._of.get(proxy)
+
+    def of_mesh(self, mesh: str) -> Iterable[Layer]:
+        return self._layers.get(mesh, {}).values()
+
+    def join(self, view: MeshView, proxy: Proxy, sight: Sight, touched: TouchedRecord) -> Layer:
+        """Have the proxy see this much, and no longer what it saw before."""
+        known = self._of.get(proxy)
+        if known is not None and known.sight == sight:
+            return known
+        layers = self._layers.setdefault(view.name, {})
+        layer = layers.get(sight)
+        if layer is None:
+            layer = layers[sight] = Layer(sight, self._units, self._shared)
+            layer.update(view, view.vips.ports, Unrecorded())
+        proxy.lay_upon(layer.desired, touched)
+        self._forget(proxy)
+        layer.members.add(proxy)
+        self._of[proxy] = layer
+        return layer
+
+    def leave(self, proxy: Proxy, touched: TouchedRecord) -> None:
+        proxy.lay_upon({}, touched)
+        self._forget(proxy)
+
+    def part(self, proxy: Proxy) -> None:
+        """The proxy keeps what it sees now, whatever becomes of it."""
+        layer = self._of.get(proxy)
+        if layer is not None:
+            kept: Mapping[str, dict[str, XdsResource]] = {
+                type_url: dict(names) for type_url, names in layer.desired.items()
+            }
+            proxy.lay_upon(kept, Unrecorded())
+            self._forget(proxy)
+
+    def _forget(self, proxy: Proxy) -> None:
+        layer = self._of.pop(proxy, None)
+        if layer is None:
+            return
+        layer.members.discard(proxy)
+        if not layer.members:
+            mesh = proxy.key.mesh
+            layer.release(mesh)
+            del self._layers[mesh][layer.sight]
+            if not self._layers[mesh]:
+                del self._layers[mesh]

@@ -1,0 +1,1 @@
+"""Applying the rules of `kumamesh.transparent_proxy` to this host: by which program, and back."""

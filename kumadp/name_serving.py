@@ -1,0 +1,182 @@
+"""Whether and where this run answers names, and what it tells of options that change nothing here. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from kumadp.proxy_resource import ProxyResource
+from kumadp.settings import DpSettings
+from kumamesh.errors import EXIT_USAGE, UserError
+from kumamesh.settings import Origin, Resolved
+
+if TYPE_CHECKING:
+    from kumamesh.transparent_proxy.config import Config
+
+STDIN = "-"
+_WITHOUT_EFFECT = (
+    ("dns_coredns_path", "--dns-coredns-path (KUMA_DNS_CORE_DNS_BINARY_PATH)", "there is no CoreDNS"),
+    (
+        "dns_coredns_template",
+        "--dns-coredns-config-template-path (KUMA_DNS_CORE_DNS_CONFIG_TEMPLATE_PATH)",
+        "there is no CoreDNS; the servers of /etc/resolv.conf answer what is not of the mesh",
+    ),
+    ("dns_config_dir", "--dns-server-config-dir (KUMA_DNS_CONFIG_DIR)", "the name server has no files"),
+    (
+        "dns_enable_logging",
+        "--dns-enable-logging (KUMA_DNS_ENABLE_LOGGING)",
+        "queries are counted, not logged; `kuma-dp dns lookup` tells of single names",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NameServing:
+    """Where names are answered. `port` may be replaced unless `exact`; `redirected`: rules outside of this
+    program send DNS there. `awaited`: the proxy is not ready before it has its names."""
+
+    addresses: tuple[str, ...]
+    port: int
+    exact: bool
+    redirected: bool
+    awaited: bool
+
+
+def name_serving(
+    resolved: Resolved[DpSettings],
+    resource: ProxyResource | None,
+    transparent: Config | None,
+    *,
+    ipv6: bool,
+) -> NameServing | None:
+    """None when DNS is off; `ipv6`: the host has ::1."""
+    settings = resolved.settings
+    if not settings.dns_enabled or settings.proxy_type != "dataplane":
+        return None
+    port, chosen = _port(resolved, transparent)
+    redirected = transparent is not None or (resource is not None and resource.redirected)
+    return NameServing(
+        addresses=settings.dns_address or _addresses(transparent, ipv6=ipv6 and settings.ipv6_enabled),
+        port=port,
+        exact=chosen or redirected,
+        redirected=redirected,
+        awaited=settings.bind_outbounds or _names_used(resource, transparent),
+    )
+
+
+def remedy(serving: NameServing) -> str:
+    """What to do when the port is taken and must not be replaced."""
+    if serving.redirected:
+        return (
+            "stop what has it, or choose another port both for the redirection of DNS "
+            "(--redirect-dns-port of kumactl install transparent-proxy) and for --dns-proxy-port"
+        )
+    return (
+        "stop what has it, choose another --dns-proxy-port (KUMA_DNS_PROXY_PORT), or none to get a free one"
+    )
+
+
+def transparent_proxy(settings: DpSettings, documents: Sequence[tuple[str, str]]) -> Config | None:
+    """The settings that traffic is redirected by; None when no flag says that it is. Raises UserError."""
+    if settings.proxy_type != "dataplane" or not (settings.transparent_proxy or documents):
+        return None
+    # Not imported where nothing is redirected: it takes as long as the rest of the plan.
+    from kumamesh.transparent_proxy.config import DEFAULT, load
+
+    return load(documents) if documents else DEFAULT
+
+
+def with_dns(config: Config, serving: NameServing | None, port: int) -> Config:
+    """As the control plane is told: about DNS, what this program does counts."""
+    return replace(config, dns_enabled=serving is not None, dns_capture_all=False, dns_port=port)
+
+
+def check(settings: DpSettings) -> None:
+    """Values that no single option can judge."""
+    transparent = settings.transparent_proxy or settings.transparent_proxy_config
+    if settings.bind_outbounds and transparent:
+        raise _usage(
+            "--bind-outbounds cannot be given together with --transparent-proxy[-config]: without "
+            "redirection the proxy listens on the virtual addresses itself; choose one"
+        )
+    if (settings.resource_file, *settings.transparent_proxy_config).count(STDIN) > 1:
+        raise _usage(
+            "standard input can be read only once: give `-` to one of --dataplane-file and "
+            "--transparent-proxy-config"
+        )
+    if not settings.dns_enabled:
+        return
+    for name, port, lowest in (
+        ("--dns-proxy-port (KUMA_DNS_PROXY_PORT)", settings.dns_proxy_port, 0),
+        ("--dns-coredns-port (KUMA_DNS_CORE_DNS_PORT)", settings.dns_coredns_port, 1),
+        ("--dns-envoy-port (KUMA_DNS_ENVOY_DNS_PORT)", settings.dns_envoy_port, 1),
+        ("--dns-prometheus-port (KUMA_DNS_PROMETHEUS_PORT)", settings.dns_prometheus_port, 0),
+    ):
+        if not lowest <= port <= 65_535:
+            raise _usage(f"{name} must be between {lowest} and 65535, not {port}")
+    for address in settings.dns_address:
+        if not _is_address(address):
+            raise _usage(f"--dns-address (KUMADP_DNS_ADDRESS): {address!r} is not an IP address")
+
+
+def warnings(resolved: Resolved[DpSettings]) -> tuple[str, ...]:
+    """One line for each option that was given and changes nothing here."""
+    settings, origins = resolved.settings, resolved.origins
+    found = [
+        f"{name} changes nothing: {why}"
+        for option, name, why in _WITHOUT_EFFECT
+        if origins[option] is not Origin.DEFAULT and getattr(settings, option)
+    ]
+    if settings.dns_proxy_port == 0:
+        found.append(
+            "--dns-proxy-port=0 (KUMA_DNS_PROXY_PORT) asks for CoreDNS, which is not there: names are "
+            f"answered all the same, on port {settings.dns_coredns_port}"
+        )
+    if settings.proxy_type != "dataplane":
+        given = {
+            "--transparent-proxy": settings.transparent_proxy,
+            "--transparent-proxy-config": settings.transparent_proxy_config,
+            "--bind-outbounds": settings.bind_outbounds,
+        }
+        found += [
+            f"{name} changes nothing: the proxies of a zone have no outbounds"
+            for name, value in given.items()
+            if value
+        ]
+    return tuple(found)
+
+
+def _port(resolved: Resolved[DpSettings], transparent: Config | None) -> tuple[int, bool]:
+    """(port, whether the user chose it); a transparent proxy's settings say where DNS is redirected to."""
+    settings, origins = resolved.settings, resolved.origins
+    for option in ("dns_proxy_port", "dns_coredns_port"):
+        if origins[option] is not Origin.DEFAULT and getattr(settings, option):
+            return getattr(settings, option), True
+    if transparent is not None:
+        return transparent.dns_port, True
+    return settings.dns_proxy_port or settings.dns_coredns_port, False
+
+
+def _addresses(transparent: Config | None, *, ipv6: bool) -> tuple[str, ...]:
+    v4, v6 = ("0.0.0.0", "::") if transparent and transparent.vnet_networks else ("127.0.0.1", "::1")
+    return (v4, v6) if ipv6 and (transparent is None or transparent.ipv6) else (v4,)
+
+
+def _names_used(resource: ProxyResource | None, transparent: Config | None) -> bool:
+    if transparent is not None:
+        return transparent.inbound_enabled or transparent.outbound_enabled
+    return resource is not None and resource.redirected
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _usage(message: str) -> UserError:
+    return UserError(message, exit_code=EXIT_USAGE)

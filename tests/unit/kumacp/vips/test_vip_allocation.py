@@ -1,0 +1,159 @@
+"""Addresses are stable while a name lives, unique, the same after a restart, and free when it is gone."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from kumacp.vips.allocation import Allocation, allocate
+from kumacp.vips.entry import Kind, VipEntry, VipKey, VipOutbound, Vips, parse, render
+
+CIDR = "240.0.0.0/4"
+
+
+def entry(key: VipKey, address: str = "") -> VipEntry:
+    return VipEntry(*key, address, (VipOutbound(0, (("kuma.io/service", key[1]),), "service"),))
+
+
+def wanted(*names: str, kind: Kind = Kind.SERVICE) -> dict[VipKey, VipEntry]:
+    return {(kind, name): entry((kind, name)) for name in names}
+
+
+def held(**addresses: str) -> Vips:
+    return {(Kind.SERVICE, name): entry((Kind.SERVICE, name), address) for name, address in addresses.items()}
+
+
+def addresses(allocation: Allocation) -> dict[str, str]:
+    return {one.name: one.address for one in allocation.vips.values()}
+
+
+def test_new_names_get_the_lowest_addresses_by_kind_and_name() -> None:
+    names = {**wanted("h.example", kind=Kind.HOST), **wanted("b", "a"), **wanted("0.x", kind=Kind.FQDN)}
+    assert addresses(allocate(names, {}, CIDR)) == {
+        "a": "240.0.0.0",
+        "b": "240.0.0.1",
+        "h.example": "240.0.0.2",
+        "0.x": "240.0.0.3",
+    }
+
+
+def test_what_holds_an_address_keeps_it_and_gaps_are_filled() -> None:
+    found = allocate(wanted("a", "b", "c", "d"), held(c="240.0.0.0", b="240.0.0.2"), CIDR)
+    assert addresses(found) == {"a": "240.0.0.1", "b": "240.0.0.2", "c": "240.0.0.0", "d": "240.0.0.3"}
+    assert (found.without, found.healed) == ((), ())
+
+
+def test_an_address_that_becomes_free_goes_to_nobody_at_once_if_there_are_others() -> None:
+    first = allocate(wanted("b"), held(a="240.0.0.0"), CIDR)
+    assert addresses(first) == {"b": "240.0.0.1"}
+    assert addresses(allocate(wanted("b", "c"), first.vips, CIDR)) == {"b": "240.0.0.1", "c": "240.0.0.0"}
+    full = allocate(wanted("b"), held(a="10.0.0.0"), "10.0.0.0/32")
+    assert addresses(full) == {"b": "10.0.0.0"}
+
+
+def test_a_range_that_is_full_leaves_the_last_names_without() -> None:
+    full = allocate(wanted("a", "b", "c", "d", "e", "f"), held(f="10.0.0.3"), "10.0.0.0/30")
+    assert set(addresses(full)) == {"a", "b", "c", "f"}
+    assert full.without == ((Kind.SERVICE, "d"), (Kind.SERVICE, "e"))
+    later = allocate(wanted("b", "c", "d", "e", "f"), full.vips, "10.0.0.0/30")
+    assert addresses(later) == {
+        "b": "10.0.0.1",
+        "c": "10.0.0.2",
+        "d": "10.0.0.0",
+        "f": "10.0.0.3",
+    }
+
+
+def test_another_range_gives_other_addresses_and_tells() -> None:
+    found = allocate(wanted("a", "b"), held(a="240.0.0.0", b="10.0.0.9"), "10.0.0.0/24")
+    assert addresses(found) == {"a": "10.0.0.0", "b": "10.0.0.9"}
+    assert found.healed == ("1 of the names had addresses outside 10.0.0.0/24 and get new ones",)
+
+
+def test_of_two_names_with_one_address_the_first_keeps_it() -> None:
+    found = allocate(wanted("a", "b"), held(b="240.0.0.5", a="240.0.0.5"), CIDR)
+    assert addresses(found) == {"a": "240.0.0.5", "b": "240.0.0.0"}
+    assert found.healed == ("a and b both had 240.0.0.5; b gets another one",)
+
+
+def test_what_is_its_own_address_takes_none_and_nobody_gets_it() -> None:
+    own = {(Kind.HOST, name): entry((Kind.HOST, name), name) for name in ("240.0.0.0", "fd00::1")}
+    found = allocate({**own, **wanted("a")}, held(gone="240.0.0.0"), CIDR)
+    assert addresses(found) == {"240.0.0.0": "240.0.0.0", "fd00::1": "fd00::1", "a": "240.0.0.1"}
+    assert allocate({**own, **wanted("a")}, {}, CIDR) == found
+
+
+def test_the_range_may_begin_with_zero() -> None:
+    first = allocate(wanted("a"), {}, "0.0.0.0/28")
+    assert addresses(allocate(wanted("a", "b"), first.vips, "0.0.0.0/28")) == {"a": "0.0.0.0", "b": "0.0.0.1"}
+
+
+KEYS = st.tuples(st.sampled_from(Kind), st.sampled_from([f"s{number}" for number in range(12)]))
+
+
+class Allocator(RuleBasedStateMachine):
+    """A small range, names that come and go, several at a time, and a control plane that restarts."""
+
+    @initialize()
+    def start(self) -> None:
+        self.cidr = "10.1.0.0/29"
+        self.names: set[VipKey] = set()
+        self.found = Allocation({})
+        self.kept: dict[VipKey, str] = {}
+
+    def settle(self) -> None:
+        before = {key: one.address for key, one in self.found.vips.items()}
+        self.found = allocate({key: entry(key) for key in self.names}, self.found.vips, self.cidr)
+        self.kept = {key: before[key] for key in before.keys() & self.names}
+
+    @rule(keys=st.sets(KEYS, max_size=4))
+    def names_come(self, keys: set[VipKey]) -> None:
+        self.names |= keys
+        self.settle()
+
+    @rule(keys=st.sets(KEYS, max_size=4))
+    def names_go(self, keys: set[VipKey]) -> None:
+        self.names -= keys
+        self.settle()
+
+    @rule(gone=KEYS, new=KEYS)
+    def one_replaces_another(self, gone: VipKey, new: VipKey) -> None:
+        self.names = (self.names - {gone}) | {new}
+        self.settle()
+
+    @rule()
+    def restart(self) -> None:
+        again = allocate({key: entry(key) for key in self.names}, parse(render(self.found.vips)), self.cidr)
+        assert (again.vips, again.without) == (self.found.vips, self.found.without)
+        assert again.healed == ()
+
+    @rule(cidr=st.sampled_from(["10.1.0.0/29", "10.1.0.0/30", "10.2.0.0/28"]))
+    def the_operator_changes_the_range(self, cidr: str) -> None:
+        self.cidr = cidr
+        self.settle()
+        inside = IPv4Network(cidr)
+        self.kept = {key: at for key, at in self.kept.items() if IPv4Address(at) in inside}
+
+    @invariant()
+    def every_name_has_one_address_of_its_own_in_the_range(self) -> None:
+        given = [one.address for one in self.found.vips.values()]
+        assert len(set(given)) == len(given)
+        assert all(IPv4Address(address) in IPv4Network(self.cidr) for address in given)
+        assert set(self.found.vips) | set(self.found.without) == self.names
+        assert not set(self.found.vips) & set(self.found.without)
+
+    @invariant()
+    def addresses_are_stable(self) -> None:
+        assert {key: self.found.vips[key].address for key in self.kept} == self.kept
+
+    @invariant()
+    def nobody_goes_without_while_an_address_is_free(self) -> None:
+        room = IPv4Network(self.cidr).num_addresses
+        assert len(self.found.vips) == min(room, len(self.names))
+
+
+TestAllocator = Allocator.TestCase
+TestAllocator.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
