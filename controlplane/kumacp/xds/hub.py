@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from kumacp.store.api import Change, Operation
 from kumacp.vips.names import VipSettings
 from kumacp.xds import sidecar
+from kumacp.xds.destinations import Destination
 from kumacp.xds.direct_access import direct_listeners, directly_accessed, listener_key
 from kumacp.xds.facts import At
 from kumacp.xds.layer import Layer, Layers
@@ -179,13 +180,15 @@ class Hub:
         for proxy in replanned:
             self._adopt_dataplane(view, proxy)
         # First, so that what nobody leads to any more is not brought up to date.
-        self._refresh_layers(view, delta, touched)
+        gained = self._update_layers(view, delta, touched)
         if delta.settings:
             used = self._shared.all(view.name)
         else:
             used = self._shared.of(view.name, delta.endpoints | delta.facts)
         for shared in used:
             self._refresh_shared(view, shared, replanned, touched)
+        for layer, destinations in gained:
+            layer.reach(view, destinations, touched)
         for proxy in replanned:
             self._replan(view, proxy, touched)
         self._refresh_direct(view, delta, replanned, touched)
@@ -220,15 +223,19 @@ class Hub:
             unit = proxy.outbounds[key] = self._units.replace(proxy.outbounds[key], input_)
             proxy.put(unit, touched)
 
-    def _refresh_layers(self, view: MeshView, delta: MeshDelta, touched: TouchedRecord) -> None:
-        """What virtual addresses there are, and their names."""
+    def _update_layers(
+        self, view: MeshView, delta: MeshDelta, touched: TouchedRecord
+    ) -> list[tuple[Layer, tuple[Destination, ...]]]:
+        """What virtual addresses there are, and their names; with the destinations that are new."""
         if not delta.vips.names:
-            return
+            return []
+        gained = []
         for layer in self._layers.of_mesh(view.name):
-            layer.update(view, delta.vips.ports, touched)
+            gained.append((layer, layer.update(view, delta.vips.ports, touched)))
             layer.forget_names()
             for proxy in layer.members:
                 self._refresh_names(view, proxy, layer, touched)
+        return gained
 
     def _refresh_names(
         self, view: MeshView, proxy: Proxy, layer: Layer | None, touched: TouchedRecord

@@ -61,9 +61,11 @@ class Layer:
             if not member.hides(key):
                 touched.add(member.key, key)
 
-    def update(self, view: MeshView, changed: Iterable[At], touched: TouchedRecord) -> None:
-        """Ports of virtual addresses are new, others or gone. Destinations that go are dropped before those
-        that come are put: they may have the same name of cluster."""
+    def update(
+        self, view: MeshView, changed: Iterable[At], touched: TouchedRecord
+    ) -> tuple[Destination, ...]:
+        """Ports of virtual addresses are new, others or gone. The destinations that are new with that are to
+        be given to `reach`: not before those that stay are brought up to date."""
         uses: dict[Destination, int] = {}
         for at in changed:
             before, after = self._ports.get(at), view.vips.ports.get(at)
@@ -74,21 +76,25 @@ class Layer:
                     destination = self.sight.destination(port)
                     uses[destination] = uses.get(destination, 0) + number
             self._replace(view, before, after, touched)
-        for destination, number in uses.items():
-            if self._uses.get(destination) and not self._uses[destination] + number:
-                del self._uses[destination]
-                self._shared.unsubscribe(view.name, destination, self).drop(self, touched)
-        for destination, number in uses.items():
-            if number:
-                self._lead_to(view, destination, number, touched)
+        return tuple(
+            destination
+            for destination, number in uses.items()
+            if self._use(view, destination, number, touched)
+        )
 
-    def _lead_to(self, view: MeshView, destination: Destination, number: int, touched: TouchedRecord) -> None:
-        """More or fewer ports than before, but not none any more."""
-        known = self._uses.get(destination, 0)
-        if known + number > 0:
-            self._uses[destination] = known + number
-            if not known:
-                self._shared.subscribe(view, destination, self).put(self, touched)
+    def _use(self, view: MeshView, destination: Destination, number: int, touched: TouchedRecord) -> bool:
+        """So many ports more lead there; whether those are the first. With the last one it goes."""
+        before = self._uses.pop(destination, 0)
+        if before + number:
+            self._uses[destination] = before + number
+        elif before:
+            self._shared.unsubscribe(view.name, destination, self).drop(self, touched)
+        return not before and number > 0
+
+    def reach(self, view: MeshView, destinations: Iterable[Destination], touched: TouchedRecord) -> None:
+        """Have what stands behind new destinations."""
+        for destination in destinations:
+            self._shared.subscribe(view, destination, self).put(self, touched)
 
     def refresh_service(self, view: MeshView, service: str, touched: TouchedRecord) -> None:
         """Listeners depend on how a service is spoken to."""
@@ -156,7 +162,7 @@ class Layers:
         layer = layers.get(sight)
         if layer is None:
             layer = layers[sight] = Layer(sight, self._units, self._shared)
-            layer.update(view, view.vips.ports, Unrecorded())
+            layer.reach(view, layer.update(view, view.vips.ports, Unrecorded()), Unrecorded())
         proxy.lay_upon(layer.desired, touched)
         self._forget(proxy)
         layer.members.add(proxy)

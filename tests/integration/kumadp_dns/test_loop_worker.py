@@ -73,7 +73,9 @@ def test_a_timer_for_now_leaves_the_sockets_their_turn(loop: EpollLoop, pair: Pa
 
     def again() -> None:
         seen.append("timer")
-        if "socket" in seen:
+        if seen == ["timer"]:
+            pair[1].send(b"x")
+        if "socket" in seen or len(seen) > 1_000:
             loop.stop()
         else:
             loop.call_at(loop.now(), again)
@@ -84,7 +86,6 @@ def test_a_timer_for_now_leaves_the_sockets_their_turn(loop: EpollLoop, pair: Pa
 
     loop.watch(pair[0], read)
     loop.call_at(loop.now(), again)
-    pair[1].send(b"x")
     loop.run()
     assert seen.count("socket") == 1
 
@@ -131,6 +132,19 @@ def test_who_is_forgotten_in_a_turn_is_not_called_in_it(loop: EpollLoop) -> None
     for one, other in pairs:
         one.close()
         other.close()
+
+
+def test_who_is_forgotten_when_it_is_readable_is_not_called_to_write(loop: EpollLoop, pair: Pair) -> None:
+    seen: list[str] = []
+
+    def forget() -> None:
+        seen.append("readable")
+        loop.watch(pair[0])
+
+    pair[1].send(b"x")
+    loop.watch(pair[0], forget, recorded(seen, "writable"))
+    run(loop)
+    assert seen == ["readable"]
 
 
 def test_readable_and_writable_are_told_apart_and_replaced(loop: EpollLoop, pair: Pair) -> None:

@@ -27,6 +27,8 @@ OTHER = {"backend.mesh": ("240.9.9.9",), "new.mesh": ("240.9.9.8",)}
 
 def bound(kind: socket.SocketKind, port: int = 0) -> socket.socket:
     sock = socket.socket(socket.AF_INET, kind)
+    # Over UDP it would share the port with whoever is as careless.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((LOOPBACK, port))
     if kind == socket.SOCK_STREAM:
         sock.listen()
@@ -77,13 +79,15 @@ def test_what_cannot_be_bound_is_one_line(addresses: list[str], port: int, says:
 
 
 async def test_a_closed_name_server_leaves_its_port_to_the_next() -> None:
-    async with serving() as first:
-        port, pid = first.port, first.worker
-        with tcp_client(port) as client:  # whose connection lingers behind the server
+    with contextlib.ExitStack() as stack:
+        async with serving() as first:
+            port, pid = first.port, first.worker
+            client = stack.enter_context(tcp_client(port))
             client.sendall(framed(query("backend.mesh")))
             await asyncio.to_thread(read_message, client)
+        assert await asyncio.to_thread(read_message, client) == b""  # the server's end of it lingers now
     assert pid
-    assert not psutil.pid_exists(pid)
+    await until(lambda: not psutil.pid_exists(pid), "its end")
     with contextlib.closing(bind([LOOPBACK], port, exact=True)) as again:
         assert again.port == port
 
@@ -145,6 +149,7 @@ async def test_a_killed_worker_costs_no_query_its_answer_and_no_client_its_serve
     resolvers do, but not one is refused."""
     caplog.set_level(logging.INFO)
     async with serving() as server:
+        maker = server.pid
         stop = asyncio.Event()
 
         async def stream(name: str) -> int:
@@ -172,6 +177,7 @@ async def test_a_killed_worker_costs_no_query_its_answer_and_no_client_its_serve
                 client.sendall(framed(query("backend.mesh")))
                 assert await asyncio.to_thread(read_message, client)
             stop.set()
+        assert server.pid == maker
         assert all(task.result() for task in streams)
         told = await until(lambda: (f := server.figures()).names and f, "the last worker's figures")
         assert told.names == len(NAMES)
