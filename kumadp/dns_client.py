@@ -48,7 +48,9 @@ def lookup(name: str, qtype: str, address: str, port: int) -> Lookup:
         ) from None
     except TimeoutError:
         raise UserError(f"{where} gave no answer within {TIMEOUT_S:.0f} s; is it kuma-dp?") from None
-    except (OSError, EOFError) as error:
+    except OSError as error:
+        raise UserError(f"{where} cannot be asked: {error.strerror or error}") from None
+    except EOFError as error:
         raise UserError(f"{where} cannot be asked: {error}") from None
     except ValueError as error:
         raise UserError(f"{where}: {error}") from None

@@ -10,6 +10,7 @@ from kumadp.file_disk import read_standard_input, read_text
 from kumadp.name_serving import STDIN
 from kumadp.plan import is_local
 from kumadp.settings import DpSettings
+from kumamesh.errors import UserError
 
 _SYSTEM_CA_PATHS = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -38,12 +39,28 @@ def resource_text(settings: DpSettings) -> tuple[str, str]:
 
 def transparent_proxy_documents(settings: DpSettings) -> list[tuple[str, str]]:
     """(what to call it in messages, text) of each file that is to be laid over those before it."""
-    return [
-        ("standard input", read_standard_input())
-        if name == STDIN
-        else (name, read_text(Path(name).expanduser(), "the transparent proxy's settings", pipe=True))
-        for name in settings.transparent_proxy_config
-    ]
+    names = settings.transparent_proxy_config
+    try:
+        return [_transparent_proxy_document(name) for name in names]
+    except UserError as error:
+        if len(names) < 2:
+            raise
+        raise UserError(
+            f"{error}; commas stand between files: give one with a comma in its name as standard input, `-`"
+        ) from None
+
+
+def _transparent_proxy_document(name: str) -> tuple[str, str]:
+    if name == STDIN:
+        source, text = "standard input", read_standard_input()
+    else:
+        source, text = name, read_text(Path(name).expanduser(), "the transparent proxy's settings", pipe=True)
+    if not text.strip():
+        raise UserError(
+            f"{source} is empty; it must hold the transparent proxy's settings, or give --transparent-proxy, "
+            "which needs none"
+        )
+    return source, text
 
 
 def trusted_ca(settings: DpSettings) -> tuple[str, str]:

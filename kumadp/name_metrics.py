@@ -30,7 +30,7 @@ WAIT = MetricSpec(
     "kuma_dp_dns_config_ready_wait_seconds", "From the start to the first name table", Kind.HISTOGRAM
 )
 NAMELESS = MetricSpec(
-    "kuma_dp_dns_ready_without_names", "1 if the proxy became ready before its names were there", Kind.GAUGE
+    "kuma_dp_dns_ready_without_names", "1 while the proxy is ready without the names of the mesh", Kind.GAUGE
 )
 METRICS = (
     QUERIES,
@@ -48,7 +48,7 @@ METRICS = (
 
 @dataclass(slots=True)
 class FirstTable:
-    """The wait for it: seconds, None while it lasts, and whether readiness went without."""
+    """The wait for it: seconds, None while it lasts, and whether the proxy is ready without."""
 
     waited: float | None = None
     nameless: bool = False

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from kumamesh.transparent_proxy.config import Config
 
 STDIN = "-"
+_PROXY_PORT = "--dns-proxy-port (KUMA_DNS_PROXY_PORT)"
+_METRICS_PORT = "--dns-prometheus-port (KUMA_DNS_PROMETHEUS_PORT)"
+_WILDCARDS = ("0.0.0.0", "::")
 _WITHOUT_EFFECT = (
     ("dns_coredns_path", "--dns-coredns-path (KUMA_DNS_CORE_DNS_BINARY_PATH)", "there is no CoreDNS"),
     (
@@ -58,7 +61,8 @@ def name_serving(
     port, chosen = _port(resolved, transparent)
     redirected = transparent is not None or (resource is not None and resource.redirected)
     return NameServing(
-        addresses=settings.dns_address or _addresses(transparent, ipv6=ipv6 and settings.ipv6_enabled),
+        addresses=_without_overlap(settings.dns_address)
+        or _addresses(transparent, ipv6=ipv6 and settings.ipv6_enabled),
         port=port,
         exact=chosen or redirected,
         redirected=redirected,
@@ -88,13 +92,47 @@ def transparent_proxy(settings: DpSettings, documents: Sequence[tuple[str, str]]
     return load(documents) if documents else DEFAULT
 
 
+def redirect_ports(resource: ProxyResource | None, transparent: Config | None) -> tuple[int, ...]:
+    """Where the host's connections are redirected to."""
+    if transparent is None:
+        return resource.redirect_ports if resource else ()
+    outbound = (transparent.outbound_port,) if transparent.outbound_enabled else ()
+    return outbound + ((transparent.inbound_port,) if transparent.inbound_enabled else ())
+
+
 def with_dns(config: Config, serving: NameServing | None, port: int) -> Config:
     """As the control plane is told: about DNS, what this program does counts."""
     return replace(config, dns_enabled=serving is not None, dns_capture_all=False, dns_port=port)
 
 
-def check(settings: DpSettings) -> None:
+def check(resolved: Resolved[DpSettings]) -> None:
     """Values that no single option can judge."""
+    settings = resolved.settings
+    _check_redirection(resolved)
+    if not settings.dns_enabled:
+        return
+    for name, port, lowest in (
+        (_PROXY_PORT, settings.dns_proxy_port, 0),
+        ("--dns-coredns-port (KUMA_DNS_CORE_DNS_PORT)", settings.dns_coredns_port, 1),
+        ("--dns-envoy-port (KUMA_DNS_ENVOY_DNS_PORT)", settings.dns_envoy_port, 1),
+        (_METRICS_PORT, settings.dns_prometheus_port, 0),
+    ):
+        if not lowest <= port <= 65_535:
+            raise _usage(f"{name} must be between {lowest} and 65535, not {port}")
+    _check_chosen_ports(resolved)
+    for address in settings.dns_address:
+        reason = _unusable(address)
+        if reason:
+            raise _usage(f"--dns-address (KUMADP_DNS_ADDRESS): {address!r} {reason}")
+
+
+def _check_redirection(resolved: Resolved[DpSettings]) -> None:
+    settings = resolved.settings
+    if resolved.origins["transparent_proxy_config"] is Origin.FLAG and not settings.transparent_proxy_config:
+        raise _usage(
+            "--transparent-proxy-config names no file; leave it out when nothing is redirected, or give "
+            "--transparent-proxy when it is as by default"
+        )
     transparent = settings.transparent_proxy or settings.transparent_proxy_config
     if settings.bind_outbounds and transparent:
         raise _usage(
@@ -106,19 +144,19 @@ def check(settings: DpSettings) -> None:
             "standard input can be read only once: give `-` to one of --dataplane-file and "
             "--transparent-proxy-config"
         )
-    if not settings.dns_enabled:
-        return
-    for name, port, lowest in (
-        ("--dns-proxy-port (KUMA_DNS_PROXY_PORT)", settings.dns_proxy_port, 0),
-        ("--dns-coredns-port (KUMA_DNS_CORE_DNS_PORT)", settings.dns_coredns_port, 1),
-        ("--dns-envoy-port (KUMA_DNS_ENVOY_DNS_PORT)", settings.dns_envoy_port, 1),
-        ("--dns-prometheus-port (KUMA_DNS_PROMETHEUS_PORT)", settings.dns_prometheus_port, 0),
+
+
+def _check_chosen_ports(resolved: Resolved[DpSettings]) -> None:
+    """Those that the user did not choose move out of the way."""
+    settings, origins = resolved.settings, resolved.origins
+    names: dict[int, str] = {}
+    for name, (port, chosen) in (
+        (_PROXY_PORT, _port(resolved, None)),
+        (_METRICS_PORT, (settings.dns_prometheus_port, origins["dns_prometheus_port"] is not Origin.DEFAULT)),
+        ("KUMA_READINESS_PORT", (settings.readiness_port, origins["readiness_port"] is not Origin.DEFAULT)),
     ):
-        if not lowest <= port <= 65_535:
-            raise _usage(f"{name} must be between {lowest} and 65535, not {port}")
-    for address in settings.dns_address:
-        if not _is_address(address):
-            raise _usage(f"--dns-address (KUMADP_DNS_ADDRESS): {address!r} is not an IP address")
+        if chosen and port and names.setdefault(port, name) != name:
+            raise _usage(f"{names[port]} and {name} are both {port}; each needs a port of its own")
 
 
 def warnings(resolved: Resolved[DpSettings]) -> tuple[str, ...]:
@@ -160,7 +198,7 @@ def _port(resolved: Resolved[DpSettings], transparent: Config | None) -> tuple[i
 
 
 def _addresses(transparent: Config | None, *, ipv6: bool) -> tuple[str, ...]:
-    v4, v6 = ("0.0.0.0", "::") if transparent and transparent.vnet_networks else ("127.0.0.1", "::1")
+    v4, v6 = _WILDCARDS if transparent and transparent.vnet_networks else ("127.0.0.1", "::1")
     return (v4, v6) if ipv6 and (transparent is None or transparent.ipv6) else (v4,)
 
 
@@ -170,12 +208,23 @@ def _names_used(resource: ProxyResource | None, transparent: Config | None) -> b
     return resource is not None and resource.redirected
 
 
-def _is_address(text: str) -> bool:
+def _without_overlap(texts: Sequence[str]) -> tuple[str, ...]:
+    """Each address once; those that a wildcard stands for are listened on by it."""
+    given = dict.fromkeys(str(ip_address(text)) for text in texts)
+    return tuple(text for text in given if text in _WILDCARDS or _WILDCARDS[":" in text] not in given)
+
+
+def _unusable(text: str) -> str:
+    """Why a server cannot listen there."""
     try:
-        ip_address(text)
+        address = ip_address(text)
     except ValueError:
-        return False
-    return True
+        return "is not an IP address"
+    if "%" in text:
+        return "has a scope; give an address that means the same on all interfaces"
+    if address.is_multicast or text == "255.255.255.255":
+        return "stands for many hosts; give one of this host"
+    return ""
 
 
 def _usage(message: str) -> UserError:

@@ -7,10 +7,12 @@ import functools
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kumadp.bound_names import without_closed
+from kumadp.envoy.admin import AdminError
 from kumadp.name_metrics import FirstTable, page
 from kumadp.page_server import Page
 from kumadp.relay.ending import LineLimit
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SHOWN_REFUSALS = 3
+_SHOWN = 3
 _SHOWN_CHARS = 200
+_ASK_AGAIN_S = 1.0
+_ANSWERED = "%d names of the mesh are answered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,23 @@ class _Read:
 
 class Names:
     """Of one run. The latest table wins: what comes while one is taken over waits, and only the last of it
-    counts. `on_first` is called once."""
+    counts. `on_first` is called once; `listening`, where Envoy listens on the addresses of names itself, asks
+    it on which."""
 
-    def __init__(self, server: NameServer, started: float, on_first: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        server: NameServer,
+        started: float,
+        on_first: Callable[[], None],
+        listening: Callable[[], Awaitable[frozenset[str]]] | None = None,
+    ) -> None:
         self._server = server
         self._started = started
         self._on_first = on_first
+        self._listening = listening
         self._listener: bytes | None = None
+        self._gaps = False
+        """Envoy has refused listeners; from then on it is asked which it has."""
         self._digest = b""
         self._wake = asyncio.Event()
         self._lines = LineLimit()
@@ -55,30 +69,56 @@ class Names:
         self._listener = listener
         self._wake.set()
 
+    def answered(self, *, whole: bool) -> None:
+        """Envoy has answered a push of listeners; `whole`: it took all of them."""
+        if self._listening and (self._gaps or not whole):
+            self._gaps = True
+            self._wake.set()
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
-            listener, self._listener = self._listener, None
-            if listener is not None:
-                await self._take(listener)
+            if self._listener is not None:
+                await self._take()
 
     def metrics(self) -> Page:
         text = page(self._server.figures(), self.first, time.monotonic())
         return Page(text, content_type=CONTENT_TYPE)
 
-    async def _take(self, listener: bytes) -> None:
+    async def _take(self) -> None:
+        listener = self._listener or b""
+        if not self._listening:
+            self._listener = None  # it may be large, and is not looked at again
         try:
             read = await in_thread(functools.partial(_read, listener))
+            read = await self._callable(read) if self._gaps else read
         except ValueError as error:
             self._warn(f"the new name table cannot be used, the one before stays: {error}")
+            return
+        except AdminError as error:
+            self._warn(f"Envoy does not tell where it listens, the names before stay: {error}")
+            asyncio.get_running_loop().call_later(_ASK_AGAIN_S, self._wake.set)
             return
         if read.digest != self._digest and not await self._apply(read):
             return
         if self.first.waited is None:
             self.first.waited = time.monotonic() - self._started
             self._on_first()
+
+    async def _callable(self, read: _Read) -> _Read:
+        """Without the addresses that others have."""
+        assert self._listening
+        document, closed = without_closed(read.document, await self._listening())
+        if not closed:
+            return read
+        self._warn(
+            f"names get no address where Envoy could not listen on it: {_counted(closed)}; another program "
+            "of this host has it, perhaps another proxy with --bind-outbounds: give each a network namespace "
+            "(a container) of its own, or the virtual addresses another KUMA_DNS_SERVER_SERVICE_VIP_PORT"
+        )
+        return _Read(hashlib.sha256(read.digest + "\n".join(closed).encode()).digest(), document)
 
     async def _apply(self, read: _Read) -> bool:
         try:
@@ -87,7 +127,9 @@ class Names:
             self._warn(str(error))
             return False
         if applied.names or self._digest:
-            log.info("%d names of the mesh are answered", applied.names)
+            # One line for a burst; how many there are at any moment is on the page of figures.
+            often = not self._lines.admit(_ANSWERED, time.monotonic())
+            log.log(logging.DEBUG if often else logging.INFO, _ANSWERED, applied.names)
         self._digest = read.digest
         if applied.refusals:
             self._warn(_refusals(applied))
@@ -111,8 +153,13 @@ def _read(listener: bytes) -> _Read:
 
 
 def _refusals(applied: Applied) -> str:
-    first = applied.refused[:_SHOWN_REFUSALS]
-    shown = one_line("; ".join(f"{one.name} {one.what}: {one.reason}" for one in first))[:_SHOWN_CHARS]
-    more = applied.refusals - len(first)
-    rest = f"; and {more} more" if more else ""
-    return f"entries of the name table that are not used: {applied.refusals} ({shown}{rest})"
+    refused = [f"{one.name} {one.what}: {one.reason}" for one in applied.refused]
+    return f"entries of the name table that are not used: {_counted(refused, applied.refusals)}"
+
+
+def _counted(entries: Sequence[str], total: int | None = None) -> str:
+    """How many, and the first of them."""
+    total = total or len(entries)
+    shown = one_line("; ".join(entries[:_SHOWN]))[:_SHOWN_CHARS]
+    more = total - len(entries[:_SHOWN])
+    return f"{total} ({shown}{f'; and {more} more' if more else ''})"

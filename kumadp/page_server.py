@@ -15,11 +15,12 @@ _MAX_CONNECTIONS = 128
 
 
 class Page(NamedTuple):
-    """What a GET is answered with."""
+    """What a GET is answered with; `remark` is a header beside it."""
 
     text: str
     status: int = 200
     content_type: str = "text/plain"
+    remark: str = ""
 
 
 class PageServer:
@@ -28,7 +29,8 @@ class PageServer:
     def __init__(self, path: str, page: Callable[[], Page]) -> None:
         self._path = path.encode()
         self._page = page
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._writers: dict[asyncio.StreamWriter, None] = {}
+        """The one that has asked nothing for longest first."""
 
     @contextlib.asynccontextmanager
     async def serving(self, *listeners: socket.socket) -> AsyncIterator[None]:
@@ -46,16 +48,18 @@ class PageServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._writers) >= _MAX_CONNECTIONS:
-            writer.transport.abort()
-            return
-        self._writers.add(writer)
+            # Who holds connections and asks nothing must not keep those out who do.
+            silent = next(iter(self._writers))
+            del self._writers[silent]
+            silent.transport.abort()
+        self._writers[writer] = None
         try:
             async with asyncio.timeout(None) as limit:
                 await self._converse(reader, writer, limit)
         except (OSError, TimeoutError, h11.ProtocolError):
             pass  # a client that broke off, or never was one, is owed nothing
         finally:
-            self._writers.discard(writer)
+            self._writers.pop(writer, None)
             writer.close()
 
     async def _converse(
@@ -72,6 +76,8 @@ class PageServer:
             elif isinstance(event, h11.Request):
                 request = event
             elif isinstance(event, h11.EndOfMessage) and request:
+                if writer in self._writers:
+                    self._writers[writer] = self._writers.pop(writer)
                 writer.write(self._answer(connection, request))
                 await writer.drain()
                 if connection.our_state is not h11.DONE:
@@ -95,6 +101,8 @@ class PageServer:
             ("cache-control", "no-cache, max-age=0"),
             ("x-powered-by", "kuma-dp"),
         ]
+        if page.remark:
+            headers.append(("x-kuma-dp-remark", page.remark))
         response = h11.Response(status_code=page.status, headers=headers)
         content = [] if request.method == b"HEAD" else [h11.Data(data=body)]
         return b"".join(connection.send(event) or b"" for event in (response, *content, h11.EndOfMessage()))

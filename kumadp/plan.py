@@ -156,7 +156,6 @@ def check(settings: DpSettings) -> None:
         raise UserError("KUMA_READINESS_PORT must be between 1 and 65535", exit_code=EXIT_USAGE)
     if settings.concurrency < 0:
         raise UserError("--concurrency must not be negative", exit_code=EXIT_USAGE)
-    name_serving.check(settings)
     bootstrap_url(settings.cp_address)
 
 

@@ -26,6 +26,11 @@ class PortClaims(contextlib.ExitStack):
                 port = probe.getsockname()[1]
         return port
 
+    def hold(self, port: int, problem: str) -> None:
+        """That very port; UserError says the `problem` when somebody has it."""
+        if not self._claimed(port):
+            raise UserError(problem)
+
     def _claimed(self, port: int) -> bool:
         claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:

@@ -79,6 +79,8 @@ async def prepared(
     async with contextlib.AsyncExitStack() as held:
         folder = held.enter_context(work_dir(settings.work_dir))
         claims = held.enter_context(PortClaims())
+        if not settings.bind_outbounds and settings.proxy_type == "dataplane":
+            _hold_redirect_ports(claims, name_serving.redirect_ports(resource, inputs.transparent))
         listener = held.enter_context(_listener(resolved, "readiness_port", "KUMA_READINESS_PORT"))
         serving = name_serving.name_serving(
             resolved, resource, inputs.transparent, ipv6=host_disk.has_ipv6_loopback()
@@ -143,6 +145,16 @@ def _resource(settings: DpSettings, text: str, source: str) -> ProxyResource | N
     for name in rendered.unused:
         log.warning("%s does not use the variable %s", source, name)
     return parse_resource(rendered.text, settings.proxy_type, source)
+
+
+def _hold_redirect_ports(claims: PortClaims, ports: tuple[int, ...]) -> None:
+    """Envoy would share them with that of another proxy: each would get connections that are the other's."""
+    for port in ports:
+        claims.hold(
+            port,
+            f"port {port}, to which the host's connections are redirected, is in use; a host has one such "
+            "proxy: stop the other program, or give each proxy a network namespace (a container) of its own",
+        )
 
 
 def _admin_port(resource: ProxyResource | None, claims: PortClaims) -> int:

@@ -58,7 +58,8 @@ class Proxy:
             Timing(drain=prepared.settings.drain_time),
             names_awaited=names is not None and names.serving.awaited,
         )
-        self._names = Names(names.server, names.started, self._named) if names else None
+        listening = self._admin.addresses if prepared.settings.bind_outbounds else None
+        self._names = Names(names.server, names.started, self._named, listening) if names else None
         self._driver = Driver(self._machine, self)
 
     def stop_signal(self) -> None:
@@ -72,7 +73,7 @@ class Proxy:
         paths, settings = self._prepared.plan.paths, self._prepared.settings
         unix_path = None if settings.readiness_unix_socket_disabled else paths.readiness_socket
         self._envoy.on_exit(lambda code: self._post(EnvoyExited(code)))
-        await self._relay.start(self, self._names.offer if self._names else None)
+        await self._relay.start(self, self._names)
         alarm = asyncio.get_running_loop().call_later(SILENCE_S, self._warn_if_silent)
         try:
             async with (
@@ -108,7 +109,13 @@ class Proxy:
             )
 
     def _named(self) -> None:
+        self._tell_names_missing(False)
         self._post(Named())
+
+    def _tell_names_missing(self, missing: bool) -> None:
+        self._readiness.remark = "without the names of the mesh" if missing else ""
+        if self._names:
+            self._names.first.nameless = missing
 
     def _post(self, event: Event) -> None:
         self._driver.post(event)
@@ -134,8 +141,7 @@ class Proxy:
             log.info("stopping")
 
     def tell_nameless(self) -> None:
-        if self._names:
-            self._names.first.nameless = True
+        self._tell_names_missing(True)
         log.warning(
             "ready without the names of the mesh, which have not come within %.0f s: programs cannot resolve "
             "them yet; see above for what Envoy refuses, and the log of the control plane",

@@ -39,6 +39,14 @@ class ProxyResource:
         """Whether it says itself that the host's traffic is redirected to the proxy."""
         return bool(_networking(self.document).get("transparentProxying"))
 
+    @property
+    def redirect_ports(self) -> tuple[int, ...]:
+        """Where to, as far as the control plane may find nothing wrong with it."""
+        proxying = _networking(self.document).get("transparentProxying")
+        named = proxying if isinstance(proxying, Mapping) else {}
+        ports = (named.get("redirectPortOutbound"), named.get("redirectPortInbound"))
+        return tuple(port for port in ports if type(port) is int and 0 < port <= 65_535)
+
     def with_admin_port(self, port: int) -> ProxyResource:
         networking = dict(_networking(self.document))
         admin = networking.get("admin") or {}

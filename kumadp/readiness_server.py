@@ -16,10 +16,12 @@ _BACKLOG = 128
 
 
 class ReadinessServer:
-    """Answers with `state`, over TCP and, unless told not to, over a Unix socket."""
+    """Answers with `state`, over TCP and, unless told not to, over a Unix socket. `remark` is what a person
+    should know of it."""
 
     def __init__(self) -> None:
         self.state = Readiness.NOT_READY
+        self.remark = ""
         self._server = PageServer("/ready", self._page)
 
     @contextlib.asynccontextmanager
@@ -34,7 +36,7 @@ class ReadinessServer:
 
     def _page(self) -> Page:
         status, text = self.state.value
-        return Page(text, status)
+        return Page(text, status, remark=self.remark)
 
 
 @contextlib.contextmanager

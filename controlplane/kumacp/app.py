@@ -185,6 +185,7 @@ async def _vip_driver(store: Store, settings: CpSettings, addresses: VipSettings
         addresses,
         service_vips=settings.dns_service_vip_enabled,
         longest_rest_s=settings.vip_refresh_interval,
+        grace_s=settings.dns_deletion_grace_period,
     )
     await vips.load()
     return vips

@@ -31,7 +31,6 @@ _LARGE_AT_ONCE = 8
 
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 _FRAME = Struct("!BII")
-_META = Struct("!II")
 _NUMBER = Struct("!I")
 _HEAD, _ANSWERS, _LARGE, _HOLLOW, _ADDRESSES, _SHARED, _END = range(7)
 _Item = TypeVar("_Item")
@@ -90,7 +89,7 @@ def plain_address(address: bytes) -> bytes:
 def dump(table: Table) -> bytes:
     """What `load` makes the same table from, but for the refusals."""
     numbers: dict[bytes, int] = {}
-    frames = [_frame(_HEAD, _META.pack(table.ttl, table.names) + _pack(table.domains))]
+    frames = [_frame(_HEAD, _NUMBER.pack(table.ttl) + _pack(table.domains))]
     for kind, replies, at_once in (
         (_ANSWERS, table.answers, NAMES_AT_ONCE),
         (_LARGE, table.large, _LARGE_AT_ONCE),
@@ -112,12 +111,12 @@ def load(blob: bytes | memoryview) -> Generator[None, None, Table]:
     reverse: dict[bytes, bytes | tuple[bytes, ...]] = {}
     keys: list[bytes] = []
     domains: Sequence[bytes] = ()
-    ttl = names = 0
+    ttl = 0
     try:
         for kind, content in _frames(memoryview(blob)):
             if kind == _HEAD:
-                ttl, names = _META.unpack_from(content)
-                domains = _unpack(content[_META.size :])
+                (ttl,) = _NUMBER.unpack_from(content)
+                domains = _unpack(content[_NUMBER.size :])
             elif kind in (_ANSWERS, _LARGE):
                 keys += _take(_unpack(content), answers if kind == _ANSWERS else large)
             elif kind == _HOLLOW:
@@ -131,9 +130,7 @@ def load(blob: bytes | memoryview) -> Generator[None, None, Table]:
             yield
     except (StructError, IndexError, ValueError) as error:
         raise ValueError(f"the name table is not whole: {error}") from None
-    if len(keys) != names:
-        raise ValueError(f"the name table is not whole: {len(keys)} names instead of {names}")
-    return Table(answers, large, hollow, reverse, tuple(domains), ttl, names)
+    return Table(answers, large, hollow, reverse, tuple(domains), ttl, len(keys))
 
 
 def _take(pieces: Sequence[bytes], replies: dict[bytes, bytes]) -> list[bytes]:

@@ -1,20 +1,15 @@
-"""UDP: queries by the batch where the system can, one by one where it cannot."""
+"""UDP: queries by the batch where the system has that, else one by one."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from kumadp_dns.figures import Figures
 from kumadp_dns.resolver import Resolver
 from kumadp_dns.sockets_server import is_for_this_host, is_of_every_address
-
-if TYPE_CHECKING:
-    from kumadp_dns.mmsg_server import Batch
 
 MAX_QUERIES = 64
 """Taken from a socket at a time, so that the others get their turn."""
@@ -29,62 +24,12 @@ Ancillary = Sequence[tuple[int, int, bytes]]
 def reader(sock: socket.socket, resolver: Resolver, figures: Figures, batched: bool) -> Callable[[], None]:
     """What answers the queries of this socket, to be called whenever it is readable."""
     if batched and not is_of_every_address(sock):
-        try:
-            from kumadp_dns.mmsg_server import Batch, Unsupported
-        except ImportError:  # an interpreter without ctypes
-            return _OneByOne(sock, resolver).read
-        with contextlib.suppress(Unsupported):
-            return _Batched(sock, Batch(sock), resolver, figures).read
+        with contextlib.suppress(ImportError):  # an interpreter without ctypes
+            from kumadp_dns import batched_server
+
+            with contextlib.suppress(batched_server.Unsupported):
+                return batched_server.Batched(sock, resolver, figures).read
     return _OneByOne(sock, resolver).read
-
-
-class _Batched:
-    """With recvmmsg and sendmmsg, which make a query on loopback cost a fifth less."""
-
-    def __init__(self, sock: socket.socket, batch: Batch, resolver: Resolver, figures: Figures) -> None:
-        self._sock = sock
-        self._for_this_host = is_for_this_host(sock)
-        self._batch = batch
-        self._resolver = resolver
-        self._figures = figures
-
-    def read(self) -> None:
-        started = time.monotonic()
-        batch = self._batch
-        filled = batch.receive()
-        find, hits = self._resolver.answers.get, self._figures.hits
-        data, starts, lengths, sizes = batch.data, batch.starts, batch.lengths, batch.sizes
-        misses = []
-        for slot in range(filled):
-            start = starts[slot]
-            question = data[start + 2 : start + lengths[slot]]
-            answer = find(question)
-            if answer is None:
-                misses.append(slot)
-                continue
-            size = len(answer) + 2
-            data[start + 2 : start + size] = answer
-            sizes[slot] = size
-            hits[question[-3]] += 1
-        first = 0
-        for slot in misses:
-            batch.send(first, slot)
-            first = slot + 1
-        batch.send(first, filled)
-        if len(misses) < filled:
-            self._figures.observe(time.monotonic() - started, filled - len(misses))
-        for slot in misses:
-            self._ask(batch.query(slot), batch.client(slot))
-
-    def _ask(self, packet: bytes, client: Address) -> None:
-        host = None if self._for_this_host else str(client[0])
-        answer = self._resolver.ask(packet, False, partial(self._send, client), host)
-        if answer:
-            self._send(client, answer)
-
-    def _send(self, client: Address, answer: bytes) -> None:
-        with contextlib.suppress(OSError):  # lost, as the network might have lost it
-            self._sock.sendto(answer, client)
 
 
 class _OneByOne:

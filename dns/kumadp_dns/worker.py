@@ -29,7 +29,7 @@ from kumamesh.line_budget import LineBudget
 from kumamesh.os_process import die_with_parent, raise_file_limit
 
 with contextlib.suppress(ImportError):  # an interpreter without ctypes
-    import kumadp_dns.mmsg_server  # noqa: F401 - here, and not by every worker
+    import kumadp_dns.batched_server  # noqa: F401 - here, and not by every worker
 
 TELL_S = 1.0
 """How often the agent is told what has been counted, if anything has."""

@@ -12,6 +12,7 @@ from kumamesh import commands
 from kumamesh.errors import EXIT_FAILURE
 
 LOOPBACK = "127.0.0.1"
+PORT_VARIABLE = "KUMA_DNS_PROXY_PORT"
 
 
 @click.group(name="dns", cls=commands.Group)
@@ -27,8 +28,8 @@ def dns() -> None:
     help=f"Where the name server listens (default {LOOPBACK}).",
 )  # fmt: skip
 @click.option(
-    "--port", type=click.IntRange(1, 65_535), default=DNS_PORT, envvar="KUMA_DNS_PROXY_PORT",
-    help=f"Its port (default {DNS_PORT}) [KUMA_DNS_PROXY_PORT]",
+    "--port", metavar="NUMBER", default="", envvar=PORT_VARIABLE, callback=lambda *given: _port(given[-1]),
+    help=f"Its port (default {DNS_PORT}) [{PORT_VARIABLE}]",
 )  # fmt: skip
 def lookup(name: str, qtype: str, address: str, port: int) -> int:
     """Look up NAME as a program of this host would, and tell where the answer comes from.
@@ -65,8 +66,19 @@ def _question(name: str, qtype: str) -> tuple[str, str]:
     try:
         reverse = ip_address(name).reverse_pointer
     except ValueError:
+        if "/" in name or ":" in name:
+            raise click.UsageError(
+                f"{name!r} is more than a name; give it without scheme, port and path"
+            ) from None
         return name, (qtype or "A").upper()
     return (reverse, "PTR") if qtype.upper() in ("", "PTR") else (name, qtype.upper())
+
+
+def _port(text: str) -> int:
+    """0 is what asks a Kuma agent for CoreDNS; here the name server has its default port then."""
+    if not text.isascii() or not (text or "0").isdigit() or int(text or 0) > 65_535:
+        raise click.BadParameter(f"{text!r} is not a port from 1 to 65535 (also read from {PORT_VARIABLE})")
+    return int(text or 0) or DNS_PORT
 
 
 def _address(text: str) -> str:

@@ -29,11 +29,14 @@ def run(log_level: str | None, /, **flags: Any) -> int:
     resolved = resolve(DpSettings, flags=flags, environ=os.environ)
     settings = resolved.settings
     logs.configure(settings.log_level)
-    for warning in (*resolved.warnings, *name_serving.warnings(resolved)):
+    for warning in resolved.warnings:
+        log.warning("%s", warning)
+    plan.check(settings)
+    name_serving.check(resolved)
+    for warning in name_serving.warnings(resolved):
         log.warning("%s", warning)
     if resolved.origins["token"] is Origin.FLAG:
         click.echo(f"Warning: {VISIBLE_WARNING}", err=True)
-    plan.check(settings)
     probe = VersionProbe(find_envoy(settings.binary_path))
     try:
         text, source = host_disk.resource_text(settings)

@@ -38,6 +38,8 @@ def demo(keep: bool) -> None:
             story.play()
             if keep:
                 _keep(story)
+            else:
+                click.echo(f"\nto leave it running and look around: {_typed('kuma-dp')} demo --keep")
     finally:
         click.echo("everything is stopped and removed")
 
@@ -46,19 +48,27 @@ def _interrupt(_: int, __: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _typed(program: str) -> str:
+    """How it is called from here: by its name alone only where the shell finds it."""
+    beside = Path(sys.executable).with_name(program)
+    if shutil.which(program) or not beside.exists():
+        return program
+    return str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else str(beside)
+
+
 def _keep(story: Story) -> None:
-    ports = story.ports
+    ports, kumactl = story.ports, _typed("kumactl")
     click.echo(f"""
 REST API        {story.api}
 metrics         http://127.0.0.1:{ports.diagnostics}/metrics
 web app         {story.web}
 backend (mesh)  http://{story.virtual_address}:{ports.virtual}/
-its name        kuma-dp dns lookup {PEER} --port={ports.web_dns}
+its name        {_typed("kuma-dp")} dns lookup {PEER} --port={ports.web_dns}
 Envoy of web    http://127.0.0.1:{ports.admin[0]}/
 files, logs     {story.folder}
 
-kumactl         kumactl config control-planes add --name demo --address {story.api}
-                kumactl inspect dataplanes
+kumactl         {kumactl} config control-planes add --name demo --address {story.api}
+                {kumactl} inspect dataplanes
 
 Ctrl-C ends it.""")
     try:

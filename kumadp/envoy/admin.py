@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 
 import h11
@@ -45,6 +46,16 @@ class AdminClient:
             raise AdminError(f"/stats answered {status}")
         return count_active(body.decode("utf-8", "replace"))
 
+    async def addresses(self) -> frozenset[str]:
+        """Those that listeners have."""
+        status, body = await self._call("GET", "/listeners?format=json")
+        if status != 200:
+            raise AdminError(f"/listeners answered {status}")
+        try:
+            return addresses_of(body)
+        except ValueError as error:
+            raise AdminError(f"/listeners answered what cannot be read: {error}") from None
+
     async def _post(self, target: str) -> None:
         status, body = await self._call("POST", target)
         if status != 200:
@@ -69,6 +80,16 @@ class AdminClient:
 def count_active(stats: str) -> int:
     """Sum of the listeners' gauges; each worker's share is in its listener's and not counted twice."""
     return sum(int(hit["count"]) for hit in _ACTIVE.finditer(stats) if not _PER_WORKER.search(hit["name"]))
+
+
+def addresses_of(listeners: bytes) -> frozenset[str]:
+    """What Envoy answers to /listeners?format=json. Raises ValueError."""
+    try:
+        statuses = json.loads(listeners).get("listener_statuses") or ()
+        local = [status.get("local_address", {}).get("socket_address", {}) for status in statuses]
+        return frozenset(address["address"] for address in local if address)
+    except (AttributeError, TypeError, KeyError):
+        raise ValueError("no list of listeners") from None
 
 
 async def _exchange(

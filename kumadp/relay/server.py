@@ -19,7 +19,7 @@ from kumadp.relay.ending import Ending, Holds, LineLimit
 from kumadp.relay.memory_process import MemoryTrimmer
 from kumadp.relay.stream_relay import StreamRelay
 from kumadp.relay.upstream_client import MESSAGE_LIMITS, Connections, target_of
-from kumadp.relay.watch_relay import HDS, Watch
+from kumadp.relay.watch_relay import HDS, NamesListener, Watch
 from kumadp.work_dir_disk import remove_stale_socket
 from kumadp_bootstrap.rewrite import Upstream
 from kumamesh.errors import UserError
@@ -87,11 +87,10 @@ class Relay(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         finally:
             os.umask(mask)
 
-    async def start(self, listener: RelayListener, on_names: Callable[[bytes], None] | None = None) -> None:
-        """Serve the connections made since `bind`, and those to come. `on_names` gets the dynconf listener
-        that Envoy has, b"" for none, whenever that has changed; like the listener it must not block."""
+    async def start(self, listener: RelayListener, names: NamesListener | None = None) -> None:
+        """Serve the connections made since `bind`, and those to come."""
         self._listener = listener
-        self._watch = Watch(listener.configured, on_names)
+        self._watch = Watch(listener.configured, names)
         await self._server.start()
 
     async def leave(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from kumadp.relay.ending import LineLimit
+from kumamesh.xds import LISTENER
 
 HDS = "/envoy.service.health.v3.HealthDiscoveryService/"
 
@@ -16,6 +17,16 @@ if TYPE_CHECKING:
     from kumadp.relay.observe import Observer, Progress
 
 log = logging.getLogger(__name__)
+
+
+class NamesListener(Protocol):
+    """Told of name tables, where names are answered; called in the loop, must not block."""
+
+    def offer(self, listener: bytes) -> None:
+        """Envoy has another dynconf listener, b"" for none."""
+
+    def answered(self, *, whole: bool) -> None:
+        """Envoy has answered a push of listeners; `whole`: it took all of them."""
 
 
 class Tap:
@@ -62,12 +73,11 @@ class HealthTap(Tap):
 
 
 class Watch:
-    """`on_configured` is called once; `on_names`, where names are answered, with the dynconf listener that
-    Envoy has, b"" for none, whenever that has changed."""
+    """`on_configured` is called once."""
 
-    def __init__(self, on_configured: Callable[[], None], on_names: Callable[[bytes], None] | None) -> None:
+    def __init__(self, on_configured: Callable[[], None], names: NamesListener | None) -> None:
         self._on_configured = on_configured
-        self._on_names = on_names
+        self._names_listener = names
         self._progress: Progress | None = None
         self._names: NameTable | None = None
         self._lines = LineLimit()
@@ -78,7 +88,7 @@ class Watch:
         from kumadp.relay.observe import Progress, observer_for
 
         self._progress = self._progress or Progress()
-        if self._on_names:
+        if self._names_listener:
             self._names = self._names or NameTable()
         if method.startswith(HDS):
             return HealthTap(self)
@@ -89,6 +99,8 @@ class Watch:
 
         seen = observer.request(raw)
         self._tell_names()
+        if seen and seen.type_url == LISTENER and self._names_listener:
+            self._names_listener.answered(whole=isinstance(seen, Accepted))
         if isinstance(seen, Rejected):
             counts = observer.types[seen.type_url]
             text = " ".join(seen.text.split())
@@ -101,5 +113,5 @@ class Watch:
 
     def _tell_names(self) -> None:
         change = self._names.take() if self._names else None
-        if change and self._on_names:
-            self._on_names(change.listener or b"")
+        if change and self._names_listener:
+            self._names_listener.offer(change.listener or b"")

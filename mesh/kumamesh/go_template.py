@@ -19,6 +19,8 @@ _BUILTINS = frozenset(
     }
 )
 _NO_VALUE = "<no value>"
+MAX_CHARS = 4096
+"""Of a template. A thousand of them are kept, and a name is made of far less."""
 
 
 class TemplateError(ValueError):
@@ -38,16 +40,22 @@ class Template:
 
     parts: tuple[str | Field, ...]
 
-    def render(self, values: Mapping[str, str]) -> str:
-        """A field without a value becomes `<no value>`."""
-        return "".join(
-            part if isinstance(part, str) else values.get(part.name, _NO_VALUE) for part in self.parts
-        )
+    def render(self, values: Mapping[str, str], longest: int) -> str:
+        """A field without a value becomes `<no value>`. What comes behind `longest` characters is cut off:
+        values are as long as they like, and come again and again."""
+        text = ""
+        for part in self.parts:
+            text += (part if isinstance(part, str) else values.get(part.name, _NO_VALUE))[:longest]
+            if len(text) > longest:
+                break
+        return text[:longest]
 
 
 @lru_cache(maxsize=1024)
 def parse(text: str) -> Template:
     """Raises TemplateError."""
+    if len(text) > MAX_CHARS:
+        raise TemplateError(f"template: has {len(text)} characters, at most {MAX_CHARS} are supported")
     parts: list[str | Field] = []
     position, trim = 0, False
     while (start := text.find(_OPEN, position)) >= 0:

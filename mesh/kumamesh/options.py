@@ -61,8 +61,11 @@ def _flag(item: Option) -> Callable[[F], F]:
 
 
 def _joined(item: Option) -> Callable[[click.Context, click.Parameter, tuple[str, ...] | None], Any]:
-    def convert(_: click.Context, __: click.Parameter, values: tuple[str, ...] | None) -> Any:
-        return tuple(part for value in values for part in item.parse(value)) if values else None
+    def convert(ctx: click.Context, param: click.Parameter, values: tuple[str, ...] | None) -> Any:
+        try:
+            return tuple(part for value in values for part in item.parse(value)) if values else None
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
 
     return convert
 

@@ -309,7 +309,7 @@ class Model:
                     service,
                     freeze_tags(way.tags),
                     protocol,
-                    reuse_port=True,
+                    reuse_port=world.BIND not in metadata.features,
                     ipv6=metadata.ipv6_enabled,
                     external=bool(outside),
                     bind=vips_model.redirection(dataplane.spec, metadata) is None,

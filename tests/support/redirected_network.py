@@ -29,14 +29,15 @@ that host, and stay there. The hosts are gone when the last of their processes i
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kumactl.commands import root
 from network_namespace import assert_not_the_hosts, entered, missing, new_network
 
 __all__ = ["AS_KUMA_DP", "Host", "as_user", "missing", "network", "with_resolv_conf"]
@@ -118,11 +119,14 @@ class Host:
         assert not check or done.returncode == 0, f"{' '.join(argv)}: {done.stdout}{done.stderr}"
         return done
 
-    def kumactl(
-        self, *arguments: str, check: bool = True, stdin: str = "", uid: int = 0
-    ) -> subprocess.CompletedProcess[str]:
-        """Run kumactl on the host."""
-        return self.run(sys.executable, "-m", "kumactl", *arguments, check=check, stdin=stdin, uid=uid)
+    def kumactl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """kumactl on the host, in this process: all of it but the start of a program."""
+        out, err = io.StringIO(), io.StringIO()
+        with self.inside(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = root.run(list(arguments))
+        done = subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+        assert not check or code == 0, f"{' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done
 
     def redirect(self, *flags: str) -> str:
         """`kumactl install transparent-proxy` for a kuma-dp that runs as `AS_KUMA_DP`; what it prints."""
@@ -145,12 +149,13 @@ def network(*names: str) -> Iterator[dict[str, Host]]:
             for number, name in enumerate(names, 1)
         }
         with entered(switch):
-            _ip("link", "add", "switch", "type", "bridge")
-            _ip("link", "set", "switch", "up")
+            _ip("link add switch type bridge", "link set switch up")
             for number, host in enumerate(hosts.values(), 1):
                 target = f"/proc/{os.getpid()}/fd/{host.descriptor}"
-                _ip("link", "add", f"port{number}", "type", "veth", "peer", "name", "eth0", "netns", target)
-                _ip("link", "set", f"port{number}", "master", "switch", "up")
+                _ip(
+                    f"link add port{number} type veth peer name eth0 netns {target}",
+                    f"link set port{number} master switch up",
+                )
         for host in hosts.values():
             with host.inside():
                 _connect(host)
@@ -158,11 +163,13 @@ def network(*names: str) -> Iterator[dict[str, Host]]:
 
 
 def _connect(host: Host) -> None:
-    _ip("addr", "add", f"{host.address}/24", "dev", "eth0")
-    _ip("-6", "addr", "add", f"{host.address_6}/64", "dev", "eth0", "nodad")
-    _ip("link", "set", "eth0", "up")
-    _ip("route", "add", VIPS, "dev", "eth0")
-    _ip("-6", "route", "add", VIPS_6, "dev", "eth0")
+    _ip(
+        f"addr add {host.address}/24 dev eth0",
+        f"addr add {host.address_6}/64 dev eth0 nodad",
+        "link set eth0 up",
+        f"route add {VIPS} dev eth0",
+        f"route add {VIPS_6} dev eth0",
+    )
     assert_not_the_hosts()
     subprocess.run(["nft", "-f", "-"], input=_STOP, text=True, check=True)
 
@@ -173,6 +180,7 @@ def _new(stack: contextlib.ExitStack) -> int:
     return descriptor
 
 
-def _ip(*arguments: str) -> None:
-    command: Sequence[str] = ["ip", *arguments]
-    subprocess.run(command, check=True, capture_output=True)
+def _ip(*commands: str) -> None:
+    subprocess.run(
+        ["ip", "-batch", "-"], input="\n".join(commands), text=True, check=True, capture_output=True
+    )

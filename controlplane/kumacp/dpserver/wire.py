@@ -66,11 +66,12 @@ def encode_response(response: DeltaResponse, control_plane_id: str) -> bytes:
 
 def _resource(resource: XdsResource, type_url: bytes) -> tuple[bytes, ...]:
     version, name = _text(1, resource.version), _text(3, resource.name)
-    value = _head(2, len(resource.body))
-    any_size = len(type_url) + len(value) + len(resource.body)
+    body = resource.body  # once: it may be made here
+    value = _head(2, len(body))
+    any_size = len(type_url) + len(value) + len(body)
     any_head = _head(2, any_size)
     size = len(version) + len(any_head) + any_size + len(name)
-    return _head(2, size), version, any_head, type_url, value, resource.body, name
+    return _head(2, size), version, any_head, type_url, value, body, name
 
 
 def _text(number: int, value: str) -> bytes:

@@ -47,3 +47,9 @@ class DnsSettings:
         key="runtime.universal.vipRefreshInterval",
         help="Longest rest between two writes of virtual addresses while many names change",
     )
+    dns_deletion_grace_period: Seconds = option(
+        Seconds(60.0),
+        env="KUMA_DNS_SERVER_DELETION_GRACE_PERIOD",
+        key="dnsServer.deletionGracePeriod",
+        help="How long a service keeps its names when its last instance is gone; 0: not at all",
+    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from kumacp.vips.entry import Kind, VipEntry, VipKey, VipOutbound, Vips
-from kumacp.vips.names import own_address
+from kumacp.vips.names import canonical, own_address
 from kumacp.vips.virtual import Expansion, Hit, expand, misses
 from kumacp.xds.model import Tags
 from kumamesh.names import NO_PORT, SERVICE_TAG
@@ -31,21 +32,23 @@ class External:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the names of a mesh are made of: the services that proxies of this zone and ingresses of others
-    offer, their tags if there is a VirtualOutbound that may select them, and the rest sorted by name."""
+    offer or have just offered, their tags if there is a VirtualOutbound that may select them (`leaving`: of
+    those that nobody offers any more), and the rest sorted by name."""
 
     services: frozenset[str] = frozenset()
     tag_sets: frozenset[Tags] = frozenset()
+    leaving: frozenset[Tags] = frozenset()
     external: tuple[External, ...] = ()
     virtual: tuple[Resource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """Entries, with an address only where that is their name; `conflicts` are lines for people; `expansions`
-    save the work for next time."""
+    """Entries, with an address only where that is their name; `conflicts` are lines for people, each by what
+    it is about, which stays the same while more is wanted; `expansions` save the work for next time."""
 
     entries: Vips
-    conflicts: tuple[str, ...]
+    conflicts: Mapping[str, str]
     expansions: Mapping[Tags, Expansion]
 
 
@@ -66,7 +69,8 @@ def external(resource: Resource) -> External | None:
         number = int(port)
     except ValueError:
         return None
-    return External(resource.name, spec.service, host, number, not spec.networking.disable_host_dns_entry)
+    has_host = not spec.networking.disable_host_dns_entry
+    return External(resource.name, spec.service, canonical(host), number, has_host)
 
 
 def desired(
@@ -86,14 +90,17 @@ def desired(
         if item.has_host:
             book.add(Kind.HOST, item.host, VipOutbound(item.port, tags, f"external-service:{item.name}"))
         book.add_hits(expansions.get(tags, ()))
-    conflicts = (*book.conflicts(), *misses(expansions.values()))
+    for tags in sorted(facts.leaving):
+        book.add_hits(expansions.get(tags, ()), last=True)
+    conflicts = dict(chain(book.conflicts(), misses(expansions.values())))
     return Desired(dict(book.entries()), conflicts, expansions)
 
 
 def _expansions(facts: Facts, known: Mapping[Tags, Expansion]) -> dict[Tags, Expansion]:
     if not facts.virtual:
         return {}
-    wanted: Iterable[Tags] = facts.tag_sets | {((SERVICE_TAG, item.service),) for item in facts.external}
+    of_external = {((SERVICE_TAG, item.service),) for item in facts.external}
+    wanted: Iterable[Tags] = facts.tag_sets | facts.leaving | of_external
     return {tags: known[tags] if tags in known else expand(tags, facts.virtual) for tags in wanted}
 
 
@@ -107,14 +114,15 @@ class _Book:
     def add_service(self, service: str, port: int) -> None:
         self.add(Kind.SERVICE, service, VipOutbound(port, ((SERVICE_TAG, service),), ORIGIN_SERVICE))
 
-    def add_hits(self, expansion: Expansion) -> None:
+    def add_hits(self, expansion: Expansion, *, last: bool = False) -> None:
+        """`last`: what finds its port taken has no claim to it."""
         for found in expansion:
             if isinstance(found, Hit):
-                self.add(Kind.FQDN, found.host, found.outbound)
+                self.add(Kind.FQDN, found.host, found.outbound, last=last)
 
-    def add(self, kind: Kind, name: str, outbound: VipOutbound) -> None:
+    def add(self, kind: Kind, name: str, outbound: VipOutbound, *, last: bool = False) -> None:
         first = self._outbounds.setdefault((kind, name), {}).setdefault(outbound.port, outbound)
-        if first != outbound:
+        if first != outbound and not last:
             self._lost.setdefault(((kind, name), outbound.port), {})[outbound] = None
 
     def entries(self) -> Iterator[tuple[VipKey, VipEntry]]:
@@ -123,14 +131,16 @@ class _Book:
             in_order = tuple(outbounds[port] for port in sorted(outbounds))
             yield (kind, name), VipEntry(kind, name, address, in_order)
 
-    def conflicts(self) -> Iterator[str]:
-        """One line for each port that is wanted more than once."""
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """One line for each port that is wanted more than once, by what it has come to."""
         for (key, port), lost in self._lost.items():
             other, more = next(iter(lost)), len(lost) - 1
+            outcome = f"{key[1]}:{port} leads to {_title(self._outbounds[key][port])}"
             yield (
-                f"{key[1]}:{port} leads to {_title(self._outbounds[key][port])}, and not to {_title(other)}"
+                outcome,
+                f"{outcome}, and not to {_title(other)}"
                 + (f" and {more} others" if more else "")
-                + (_REMEDY if key[0] is Kind.HOST else "")
+                + (_REMEDY if key[0] is Kind.HOST else ""),
             )
 
 

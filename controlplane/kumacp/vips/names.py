@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -11,6 +12,9 @@ from kumacp.xds.model import Tags
 from kumamesh.resources.rules.common import is_dns_name, is_ip
 
 _PREFIX, _SUFFIX = "kuma-", "-dns-vips"
+_LONGEST = 253
+_QUESTION = re.compile(r"[a-zA-Z0-9_-]{1,63}(\.[a-zA-Z0-9_-]{1,63})*")
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,11 @@ def mesh_of(config: str) -> str | None:
 
 def hostnames(entry: VipEntry, domain: str) -> tuple[str, ...]:
     """The names of an entry. A service with underscores has a second one, in which they are dots, for clients
-    that take RFC 1123 at its word."""
+    that take RFC 1123 at its word. What nobody can ask for is no name: Envoy refuses a table of names as a
+    whole for a colon in one of them."""
     if entry.kind is Kind.SERVICE:
-        name = f"{entry.name}.{domain}"
-        dotted = f"{entry.name.replace('_', '.')}.{domain}"
-        return (name,) if dotted == name else (name, dotted)
+        forms = {f"{entry.name}.{domain}": None, f"{entry.name.replace('_', '.')}.{domain}": None}
+        return tuple(name for name in forms if len(name) <= _LONGEST and _QUESTION.fullmatch(name))
     return (entry.name,) if _is_name(entry.name) else ()
 
 
@@ -53,14 +57,24 @@ def owners(entries: Iterable[VipEntry], domain: str) -> dict[str, VipEntry]:
     return {name: claims[-1] for name, claims in _claims(entries, domain).items()}
 
 
-def collisions(entries: Iterable[VipEntry], domain: str) -> tuple[str, ...]:
-    """One line for each name that several entries claim."""
-    return tuple(
-        f"the name {name} leads to {_title(claims[-1])}, and no more to"
-        f" {', '.join(_title(entry) for entry in claims[:-1])}; rename all but one"
-        for name, claims in sorted(_claims(entries, domain).items())
-        if len(claims) > 1
-    )
+def collisions(entries: Iterable[VipEntry], domain: str) -> Iterator[tuple[str, str]]:
+    """One line for each name that several entries claim, for each service that can have no name, and for each
+    host of an ExternalService that is the virtual address of something else; by what it has come to."""
+    known = list(entries)
+    for name, claims in sorted(_claims(known, domain).items()):
+        if len(claims) > 1:
+            outcome = f"the name {name} leads to {_title(claims[-1])}"
+            others = ", ".join(_title(entry) for entry in claims[:-1][:_SHOWN])
+            more = f" and {len(claims) - 1 - _SHOWN} others" if len(claims) - 1 > _SHOWN else ""
+            yield outcome, f"{outcome}, and no more to {others}{more}; rename all but one"
+    holders = {entry.address: entry for entry in known if not _is_own(entry)}
+    for entry in known:
+        if entry.kind is Kind.SERVICE and not hostnames(entry, domain):
+            line = f"{_title(entry)} has no name, because {entry.name[:_LONGEST]}.{domain} is none"
+            yield line, f"{line}; use letters, digits, - and _, in labels of at most 63"
+        if _is_own(entry) and (holder := holders.get(entry.address)):
+            line = f"{entry.address}, the host of {_title(entry)}, is the virtual address of {_title(holder)}"
+            yield line, f"{line}; choose another KUMA_DNS_SERVER_CIDR"
 
 
 def destinations(entry: VipEntry, settings: VipSettings) -> tuple[tuple[int, Tags], ...]:
@@ -92,6 +106,16 @@ def ipv6_of(address: str, settings: VipSettings) -> str:
 def own_address(host: str) -> str:
     """The address that a host is already, "" for a name."""
     return str(ip_address(host)) if is_ip(host) else ""
+
+
+def canonical(host: str) -> str:
+    """How a host is written of which there are several spellings: case, the dot at its end, zeros."""
+    may_be_address = ":" in host or host[-1:].isdigit()
+    return (own_address(host) if may_be_address else "") or host.removesuffix(".").lower()
+
+
+def _is_own(entry: VipEntry) -> bool:
+    return entry.kind is Kind.HOST and entry.address == own_address(entry.name)
 
 
 def _is_name(host: str) -> bool:

@@ -23,10 +23,12 @@ def vip_settings(settings: DnsSettings) -> VipSettings:
         raise _wrong(
             "SERVICE_VIP_PORT", port, f"is no port; use 1 to {MAX_PORT}, or 0 for declared ports only"
         )
-    if settings.vip_refresh_interval < 0:
-        raise UserError(
-            "KUMA_RUNTIME_UNIVERSAL_VIP_REFRESH_INTERVAL must not be negative", exit_code=EXIT_USAGE
-        )
+    for variable, seconds in (
+        ("KUMA_RUNTIME_UNIVERSAL_VIP_REFRESH_INTERVAL", settings.vip_refresh_interval),
+        ("KUMA_DNS_SERVER_DELETION_GRACE_PERIOD", settings.dns_deletion_grace_period),
+    ):
+        if seconds < 0:
+            raise UserError(f"{variable} must not be negative", exit_code=EXIT_USAGE)
     network = _ipv4(settings.dns_cidr)
     ipv6 = str(_ipv6(settings.dns_ipv6_cidr, network)) if settings.dns_ipv6_cidr else ""
     return VipSettings(domain, str(network), ipv6, port)

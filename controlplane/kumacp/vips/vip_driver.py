@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -33,11 +33,11 @@ class _Book:
     """One mesh: what it is made of, the Config as it is stored, and what of it was told already. `writing` is
     the document on its way into the store."""
 
-    facts: MeshFacts = field(default_factory=MeshFacts)
+    facts: MeshFacts
     config: Resource | None = None
     held: Held = NOTHING
     writing: Plan | None = None
-    conflicts: frozenset[str] = frozenset()
+    conflicts: Mapping[str, str] = field(default_factory=dict)
     without: int = 0
 
 
@@ -54,16 +54,24 @@ class VipFigures:
 
 
 class VipDriver:
-    """`load`, then `run`. `longest_rest_s` bounds the time between two writes while names keep changing."""
+    """`load`, then `run`. `longest_rest_s` bounds the time between two writes while names keep changing;
+    `grace_s`: how long a service that nobody offers any more keeps its names."""
 
     def __init__(
-        self, store: Store, settings: VipSettings, *, service_vips: bool = True, longest_rest_s: float = 0.5
+        self,
+        store: Store,
+        settings: VipSettings,
+        *,
+        service_vips: bool = True,
+        longest_rest_s: float = 0.5,
+        grace_s: float = 60.0,
     ) -> None:
         self.figures = VipFigures()
         self._store = store
         self._settings = settings
         self._service_vips = service_vips
         self._longest_rest_s = longest_rest_s
+        self._grace_s = grace_s
         self._books: dict[str, _Book] = {}
         self._due: dict[str, None] = {}
         self._wake = asyncio.Event()
@@ -75,9 +83,12 @@ class VipDriver:
         self._open.close()
         self._feed = self._open.enter_context(self._store.watch())
         stored = [resource for type_ in (*facts.TYPES, _CONFIG) for resource in await self._store.list(type_)]
+        before = {mesh: book.facts for mesh, book in self._books.items()}
         for book in self._books.values():
-            book.facts = MeshFacts()
+            book.facts = MeshFacts(self._grace_s)
         self._note((resource.key, resource) for resource in stored)
+        for mesh, facts_before in before.items():
+            self._books[mesh].facts.inherit(facts_before, time.monotonic())
         for mesh in [mesh for mesh, book in self._books.items() if not book.facts.exists]:
             self._forget(mesh)
         self._due.update(dict.fromkeys(self._books))
@@ -113,18 +124,20 @@ class VipDriver:
                 await asyncio.sleep(_RETRY_S)
 
     def _note(self, changes: Iterable[tuple[ResourceKey, Resource | None]]) -> None:
+        now = time.monotonic()
         for key, resource in changes:
             if key.type == _CONFIG:
                 mesh = mesh_of(key.name)
                 changed = mesh is not None and self._note_config(self._book(mesh), resource)
             elif key.type in facts.TYPES:
                 mesh = key.name if key.type == "Mesh" else key.mesh
-                changed = self._book(mesh).facts.note(key, resource)
+                changed = self._book(mesh).facts.note(key, resource, now)
             else:
                 continue
             if mesh is not None and changed:
                 self._due[mesh] = None
-                self._wake.set()
+        # Also without a change: something may be leaving now, and its time ends.
+        self._wake.set()
 
     def _note_config(self, book: _Book, resource: Resource | None) -> bool:
         """Whether somebody else changed the Config. The addresses of one that is gone are not."""
@@ -135,14 +148,16 @@ class VipDriver:
         if resource is None:
             return before is not None
         if book.writing is not None and resource.spec.config == book.writing.text:
-            book.held = Held(book.writing.text, book.writing.vips)
+            book.held = book.writing.held
         elif resource.spec.config != book.held.text:
             book.held = Held(resource.spec.config)
             return True
         return False
 
     def _book(self, mesh: str) -> _Book:
-        return self._books.setdefault(mesh, _Book())
+        if mesh not in self._books:
+            self._books[mesh] = _Book(MeshFacts(self._grace_s))
+        return self._books[mesh]
 
     def _forget_deleted(self, batch: Sequence[Change]) -> None:
         """A Mesh that comes again begins with the first address."""
@@ -161,24 +176,35 @@ class VipDriver:
     async def _write_due(self) -> None:
         failures = 0
         while True:
-            await self._wake.wait()
+            await self._until_due()
+            mesh = next(iter(self._due))
+            del self._due[mesh]
+            started = time.monotonic()
+            try:
+                await self._settle(mesh)
+            except StoreUnavailable as error:
+                self._due[mesh] = None
+                self.figures.errors += 1
+                failures += 1
+                rest = min(_RETRY_S * 2.0**failures, _MAX_RETRY_S)
+                _log.error("the virtual addresses of %s were not written, trying again: %s", mesh, error)
+            else:
+                failures = 0
+                rest = min((time.monotonic() - started) * _REST_FACTOR, self._longest_rest_s)
+            await asyncio.sleep(rest)
+
+    async def _until_due(self) -> None:
+        """Until something changed, or something has stayed long enough."""
+        while True:
+            now = time.monotonic()
+            self._due.update((mesh, None) for mesh, book in self._books.items() if book.facts.expire(now))
+            if self._due:
+                return
             self._wake.clear()
-            while self._due:
-                mesh = next(iter(self._due))
-                del self._due[mesh]
-                started = time.monotonic()
-                try:
-                    await self._settle(mesh)
-                except StoreUnavailable as error:
-                    self._due[mesh] = None
-                    self.figures.errors += 1
-                    failures += 1
-                    rest = min(_RETRY_S * 2.0**failures, _MAX_RETRY_S)
-                    _log.error("the virtual addresses of %s were not written, trying again: %s", mesh, error)
-                else:
-                    failures = 0
-                    rest = min((time.monotonic() - started) * _REST_FACTOR, self._longest_rest_s)
-                await asyncio.sleep(rest)
+            ends = [end for book in self._books.values() if (end := book.facts.next_expiry) is not None]
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(min(ends) - now, 0.0) if ends else None):
+                    await self._wake.wait()
 
     async def _settle(self, mesh: str) -> None:
         """Write what the mesh should have, if it is not what it has."""
@@ -195,6 +221,7 @@ class VipDriver:
             self._settings,
             service_vips=self._service_vips,
             known=known.expansions,
+            now=int(time.time()),
         )
         if edition == known.edition:
             known.expansions = made.expansions
@@ -205,12 +232,12 @@ class VipDriver:
 
     async def _write(self, mesh: str, book: _Book, made: Plan) -> None:
         if made.text == (book.config.spec.config if book.config else "{}"):
-            book.held = Held(made.text, made.vips)
+            book.held = made.held
             return
         book.writing = made
         try:
             book.config = await self._put(mesh, book.config, made.text)
-            book.held = Held(made.text, made.vips)
+            book.held = made.held
             _tell(mesh, made)
         except Conflict as error:
             await self._take_up(book, error.key)
@@ -242,13 +269,12 @@ class VipDriver:
         """Each thing once: what was healed, names that are wanted twice, and a range that is full."""
         for line in made.healed[:_SHOWN]:
             _log.warning("virtual addresses of mesh %s: %s", mesh, line)
-        conflicts = frozenset(made.conflicts)
-        fresh = sorted(conflicts - book.conflicts)
+        fresh = [line for what, line in sorted(made.conflicts.items()) if what not in book.conflicts]
         for line in fresh[:_SHOWN]:
             _log.warning("names of mesh %s: %s", mesh, line)
         if len(fresh) > _SHOWN:
-            _log.warning("names of mesh %s: %d more are wanted twice", mesh, len(fresh) - _SHOWN)
-        book.conflicts = conflicts
+            _log.warning("names of mesh %s: %d more have such conflicts", mesh, len(fresh) - _SHOWN)
+        book.conflicts = made.conflicts
         if made.without and not book.without:
             _log.error(
                 "mesh %s has %d names more than %s has addresses, the others work; give the control plane a"
@@ -261,7 +287,7 @@ class VipDriver:
             _log.info("all names of mesh %s have addresses again", mesh)
         book.without = len(made.without)
         _set(self.figures.exhausted, mesh, book.without)
-        _set(self.figures.conflicts, mesh, len(conflicts))
+        _set(self.figures.conflicts, mesh, len(made.conflicts))
 
 
 def _edition(resource: Resource) -> tuple[datetime, int]:

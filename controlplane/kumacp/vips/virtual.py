@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from kumacp.policy.selector import matches, rank
 from kumacp.vips.entry import VipOutbound
+from kumacp.vips.names import canonical
 from kumacp.xds.model import Tags, freeze_tags
 from kumamesh.resource import Resource
 
@@ -49,8 +50,8 @@ def expand(tags: Tags, virtual: Sequence[Resource]) -> Expansion:
     return tuple(_hit(resource, plain) for resource in in_order(virtual, plain))
 
 
-def misses(expansions: Iterable[Expansion]) -> Iterator[str]:
-    """One line for each VirtualOutbound that made nothing of some tags."""
+def misses(expansions: Iterable[Expansion]) -> Iterator[tuple[str, str]]:
+    """One line for each VirtualOutbound that made nothing of some tags, by its name."""
     counts: dict[str, int] = {}
     reasons: dict[str, str] = {}
     for expansion in expansions:
@@ -60,7 +61,8 @@ def misses(expansions: Iterable[Expansion]) -> Iterator[str]:
                 reason = reasons.setdefault(found.virtual_outbound, found.reason)
                 reasons[found.virtual_outbound] = min(reason, found.reason)
     for name, count in sorted(counts.items()):
-        yield f"the VirtualOutbound {name} makes no name of {count} services that it selects: {reasons[name]}"
+        what = f"the VirtualOutbound {name}"
+        yield what, f"{what} makes no name of {count} services that it selects: {reasons[name]}"
 
 
 def _hit(resource: Resource, tags: Mapping[str, str]) -> Hit | Miss:
@@ -70,4 +72,4 @@ def _hit(resource: Resource, tags: Mapping[str, str]) -> Hit | Miss:
     except ValueError as error:
         return Miss(resource.name, str(error))
     origin = f"virtual-outbound:{resource.name}"
-    return Hit(host, VipOutbound(port, freeze_tags(conf.selected(tags)), origin))
+    return Hit(canonical(host), VipOutbound(port, freeze_tags(conf.selected(tags)), origin))

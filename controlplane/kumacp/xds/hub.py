@@ -315,11 +315,12 @@ class Hub:
         proxy.dataplane = view.dataplane(proxy.key.name) if proxy.key.type == DATAPLANE else None
         if proxy.dataplane is None:
             proxy.wanted = proxy.issued = None
-        layer = self._layers.of(proxy)
-        if layer is not None and (
-            proxy.dataplane is None or sight(proxy.dataplane.spec, proxy.metadata) != layer.sight
-        ):
             self._layers.part(proxy)
+            return
+        layer = self._layers.of(proxy)
+        if layer is not None and sight(proxy.dataplane.spec, proxy.metadata) != layer.sight:
+            # Until it is planned anew, so that it is told of nothing that it will not have.
+            self._layers.freeze(proxy)
 
     def _want_identity(self, view: MeshView, proxy: Proxy, dataplane: Resource) -> None:
         if view.settings.mode is None:

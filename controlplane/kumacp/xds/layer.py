@@ -17,11 +17,13 @@ from kumamesh.xds import XdsResource
 
 
 class Layer:
-    """`desired` lies beneath what each of the `members` has of its own."""
+    """`desired` lies beneath what each of the `members` has of its own. It is there as long as it has
+    `holders`."""
 
     def __init__(self, sight: Sight, units: UnitCache, shared: SharedDestinations) -> None:
         self.sight = sight
         self.members: set[Proxy] = set()
+        self.holders = 0
         self.desired: dict[str, dict[str, XdsResource]] = {type_url: {} for type_url in LAYERED}
         self._units = units
         self._shared = shared
@@ -166,6 +168,7 @@ class Layers:
         proxy.lay_upon(layer.desired, touched)
         self._forget(proxy)
         layer.members.add(proxy)
+        layer.holders += 1
         self._of[proxy] = layer
         return layer
 
@@ -173,14 +176,20 @@ class Layers:
         proxy.lay_upon({}, touched)
         self._forget(proxy)
 
+    def freeze(self, proxy: Proxy) -> None:
+        """The proxy keeps what it sees now, until it joins or leaves. What it keeps is not built anew if it
+        sees that in another way then."""
+        layer = self._of[proxy]
+        kept: Mapping[str, dict[str, XdsResource]] = {
+            type_url: dict(names) for type_url, names in layer.desired.items()
+        }
+        proxy.lay_upon(kept, Unrecorded())
+        layer.members.discard(proxy)
+
     def part(self, proxy: Proxy) -> None:
         """The proxy keeps what it sees now, whatever becomes of it."""
-        layer = self._of.get(proxy)
-        if layer is not None:
-            kept: Mapping[str, dict[str, XdsResource]] = {
-                type_url: dict(names) for type_url, names in layer.desired.items()
-            }
-            proxy.lay_upon(kept, Unrecorded())
+        if proxy in self._of:
+            self.freeze(proxy)
             self._forget(proxy)
 
     def _forget(self, proxy: Proxy) -> None:
@@ -188,7 +197,8 @@ class Layers:
         if layer is None:
             return
         layer.members.discard(proxy)
-        if not layer.members:
+        layer.holders -= 1
+        if not layer.holders:
             mesh = proxy.key.mesh
             layer.release(mesh)
             del self._layers[mesh][layer.sight]

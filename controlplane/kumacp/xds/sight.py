@@ -55,7 +55,8 @@ def sight(dataplane: Dataplane, metadata: ProxyMetadata) -> Sight | None:
         bind=bind,
         # Bound are the IPv4 addresses, which a host has without further ado.
         ipv6=redirected is not None and redirected.ipv6 and metadata.ipv6_enabled,
-        reuse_port=REUSE_PORT in metadata.features,
+        # The kernel would spread connections over all proxies of a host that have bound an address.
+        reuse_port=REUSE_PORT in metadata.features and not bind,
         host_ipv6=metadata.ipv6_enabled,
         system_ca=metadata.system_ca,
         ipv6_names=":" in dataplane.networking.address,

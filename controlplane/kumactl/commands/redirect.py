@@ -88,10 +88,11 @@ def install_transparent_proxy(
         return
     if config.verbose:
         _show(outcome.texts, err=True)
-    click.echo(
-        f"# The traffic of this host is redirected with {outcome.backend} for {outcome.families}; "
-        "kuma-dp may now be run with --transparent-proxy"
-    )
+    for name, families in outcome.families.items():
+        click.echo(
+            f"# The traffic of this host is redirected with {name} for {families}; kuma-dp may now be run "
+            "with --transparent-proxy"
+        )
 
 
 @uninstall.command(name="transparent-proxy", short_help="Redirect nothing any more")
@@ -106,15 +107,14 @@ def uninstall_transparent_proxy(
     other rule is touched."""
     if ebpf_enabled:
         raise UserError(_EBPF)
-    outcomes = driver.uninstall(Config(dry_run=dry_run), warn=warn)
-    for outcome in outcomes:
-        if dry_run or verbose:
-            _show(outcome.texts, err=not dry_run)
+    outcome = driver.uninstall(Config(dry_run=dry_run), warn=warn)
+    if dry_run or verbose:
+        _show(outcome.texts, err=not dry_run)
     if dry_run:
         return
-    for outcome in outcomes:
-        click.echo(f"# Nothing is redirected any more with {outcome.backend} for {outcome.families}")
-    if not outcomes:
+    for name, families in outcome.families.items():
+        click.echo(f"# Nothing is redirected any more with {name} for {families}")
+    if not outcome.families:
         click.echo("# Nothing was redirected")
 
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kumamesh.errors import EXIT_USAGE, UserError
+from kumamesh.transparent_proxy import exclusions
 from kumamesh.transparent_proxy.config import Config
+from kumamesh.transparent_proxy.rules import DNS_PORT
 
 AUTO = "auto"
 IPTABLES_NFT, IPTABLES_LEGACY, NFT = "iptables-nft", "iptables-legacy", "nft"
@@ -69,10 +71,6 @@ def refuse_impossible(config: Config) -> None:
             "command again after firewalld was reloaded",
         ),
         (
-            config.comments_disabled,
-            "--disable-comments: by their comments the rules are found when they are removed; leave it out",
-        ),
-        (
             bool(config.inbound_exclude_uids),
             "redirect.inbound.excludePortsForUIDs: what comes from elsewhere has no uid; use "
             "redirect.inbound.excludePortsForIPs",
@@ -81,6 +79,14 @@ def refuse_impossible(config: Config) -> None:
     for impossible, reason in refusals:
         if impossible:
             raise UserError(reason, exit_code=EXIT_USAGE)
+
+
+def leaves_alone(config: Config, uid: int, proxy: int) -> bool:
+    """Whether what this user asks in DNS over UDP is not redirected to kuma-dp, which is the user `proxy`."""
+    users = map(exclusions.uid_exclusion, config.outbound_exclude_uids)
+    return uid == proxy or any(
+        user.concerns("udp", DNS_PORT) and user.uids[0] <= uid <= user.uids[1] for user in users
+    )
 
 
 def may_change_tables(status: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pwd
+import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
@@ -50,6 +51,20 @@ def name_servers(config: Config) -> tuple[IPv4Address | IPv6Address, ...]:
     return tuple(ip_address(server.host) for server in resolv_conf.parse(text).servers)
 
 
+def owner_of(address: IPv4Address | IPv6Address, port: int) -> int | None:
+    """The uid of the program of this host that listens there over UDP, None when there is none."""
+    words = [address.packed[start : start + 4] for start in range(0, len(address.packed), 4)]
+    own = "".join(word[::-1].hex() for word in words).upper()
+    places = {f"{own}:{port:04X}", *([f"{'0' * len(own)}:{port:04X}"] if _is_of_host(address) else [])}
+    try:
+        lines = (
+            Path(f"/proc/thread-self/net/udp{'6' if address.version == 6 else ''}").read_text().splitlines()
+        )
+    except OSError:
+        return None
+    return next((int(fields[7]) for fields in map(str.split, lines[1:]) if fields[1] in places), None)
+
+
 def knows_ipv6() -> bool:
     """Whether the kernel has IPv6, though it may be switched off."""
     return Path("/proc/sys/net/ipv6").is_dir()
@@ -76,6 +91,17 @@ def _loopback_addresses() -> list[IPv6Address]:
     except OSError:
         return []
     return [IPv6Address(int(line.split()[0], 16)) for line in lines if line.endswith(" lo")]
+
+
+def _is_of_host(address: IPv4Address | IPv6Address) -> bool:
+    with socket.socket(
+        socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_DGRAM
+    ) as sock:
+        try:
+            sock.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
 
 
 def _by_uid(uid: int) -> pwd.struct_passwd | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -153,7 +154,12 @@ class Nft:
 def installed(custom: Mapping[str, str], *, ipv6: bool, wait_s: int) -> list[Tables]:
     """What there is on this host, or only what was named; of iptables, those that can do IPv4."""
     if custom:
-        name = _backend(custom.get("iptables") or find("iptables"))
+        path = custom.get("iptables") or find("iptables")
+        name = _backend(path)
+        if not name:
+            raise UserError(
+                f"{path or 'iptables'} is no iptables that can be run; correct iptablesExecutables"
+            )
         found = [_iptables(name, custom, ipv6=ipv6, wait_s=wait_s, default=True)]
         return [tables for tables in found if tables]
     default = _backend(find("iptables"))
@@ -194,6 +200,7 @@ def _paths(name: str, program: str, custom: Mapping[str, str]) -> dict[str, str]
     }
 
 
+@functools.cache
 def _backend(path: str) -> str:
     if not path:
         return ""

@@ -10,6 +10,9 @@ from kumamesh.resources.base import Spec
 from kumamesh.resources.permission import Selector
 from kumamesh.resources.rules.common import is_dns_name, is_ip
 
+_LONGEST = 1024
+"""Of what a template makes: longer than any name or port, so that what is cut off is neither."""
+
 
 class TemplateParameter(Spec):
     """What a template calls `.name`; without a tag key the name is that of the tag."""
@@ -56,9 +59,10 @@ class VirtualOutboundConf(Spec):
             template = go_template.parse(text)
         except go_template.TemplateError as error:
             raise ValueError(f"failed compiling gotemplate error={quoted(str(error))}") from None
-        return template.render(
-            {parameter.name: tags[parameter.tag] for parameter in self.parameters if parameter.tag in tags}
-        )
+        values = {
+            parameter.name: tags[parameter.tag] for parameter in self.parameters if parameter.tag in tags
+        }
+        return template.render(values, _LONGEST)
 
 
 class VirtualOutbound(Spec):

@@ -73,9 +73,11 @@ for _tag, _form, _first in _SCALARS:
     _Dumper.add_implicit_resolver(_TAG + _tag, re.compile(_form), _first)
 
 
-def load_documents(text: str, source: str) -> list[dict[str, Any]]:
+def load_documents(
+    text: str, source: str, *, form: str = "an object with type and name"
+) -> list[dict[str, Any]]:
     """The documents of a text; empty ones are left out. `source` names it in errors, which are UserErrors of
-    the form `source:line:column: reason`."""
+    the form `source:line:column: reason`; `form` is what a document that is no object should have been."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
@@ -83,7 +85,7 @@ def load_documents(text: str, source: str) -> list[dict[str, Any]]:
     if size > MAX_BYTES:
         raise UserError(f"{source}: the text is larger than {MAX_BYTES // 2**20} MiB; split it")
     try:
-        _Survey(source).run(text)
+        _Survey(source, form).run(text)
         documents = list(yaml.load_all(text, _Loader))
     except yaml.MarkedYAMLError as error:
         place = _place(error.problem_mark or error.context_mark)
@@ -106,8 +108,9 @@ class _Survey:
     """Walks the events of a text before anything is built from it: building is recursive, and aliases are
     cheap to write and dear to walk."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, form: str) -> None:
         self._source = source
+        self._form = form
         self._sizes: dict[str, int] = {}
         self._open: list[tuple[str | None, int]] = []  # anchor, values before it
         self._values = 0
@@ -129,7 +132,7 @@ class _Survey:
 
     def _start(self, event: Any) -> None:
         if not self._open and isinstance(event, yaml.SequenceStartEvent):
-            self._refuse(event, "a document must be an object with type and name, not a list")
+            self._refuse(event, f"a document must be {self._form}, not a list")
         if len(self._open) == MAX_DEPTH:
             self._refuse(event, f"nested more than {MAX_DEPTH} levels deep")
         self._open.append((event.anchor, self._values))
@@ -140,7 +143,7 @@ class _Survey:
     def _scalar(self, event: Any) -> None:
         plain_null = event.implicit[0] and event.value in {"", "~", "null", "Null", "NULL"}
         if not self._open and not plain_null:
-            self._refuse(event, "a document must be an object with type and name")
+            self._refuse(event, f"a document must be {self._form}")
         if event.anchor:
             self._sizes[event.anchor] = 1
         self._count(1, event)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from kumamesh.errors import EXIT_USAGE, UserError
-from kumamesh.settings import Resolved, options, resolve
+from kumamesh.settings import Option, Origin, Resolved, options, resolve, suggestion
 from kumamesh.transparent_proxy import exclusions
 from kumamesh.transparent_proxy.declared import DEFAULT, Config
 
@@ -20,11 +20,13 @@ EXECUTABLES = tuple(
     f"{program}{suffix}" for program in ("iptables", "ip6tables") for suffix in ("", "-save", "-restore")
 )
 
+_KEYS = tuple(item.key for item in options(Config) if item.key)
+
 
 def load(documents: Sequence[tuple[str, str]]) -> Config:
     """The settings of files, given as (name, YAML or JSON); of two files the later one counts. Raises a
     UserError that names the file and the key."""
-    return from_document(merged(documents))
+    return resolved(merged(documents)).settings
 
 
 def merged(documents: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -34,19 +36,15 @@ def merged(documents: Sequence[tuple[str, str]]) -> dict[str, Any]:
 
     result: dict[str, Any] = {}
     for source, text in documents:
-        for found in load_documents(text, source):
-            document = _without_nulls(found)
+        for found in load_documents(text, source, form="settings such as redirect: {dns: {enabled: true}}"):
             try:
-                from_document(document)
+                _refuse_unknown(found)
+                document = _without_nulls(found)
+                _checked(resolve(Config, document=document))
             except UserError as error:
                 raise UserError(f"{source}: {error}", exit_code=EXIT_USAGE) from None
             result = _laid_over(result, document)
     return result
-
-
-def from_document(document: Mapping[str, Any]) -> Config:
-    """The settings of one document; raises UserError."""
-    return resolved(document).settings
 
 
 def resolved(
@@ -57,14 +55,45 @@ def resolved(
 ) -> Resolved[Config]:
     """Flags win over variables, variables over the document; raises UserError."""
     result = resolve(Config, flags=flags, environ=environ, document=document)
+    _checked(result)
+    _refuse_twins(result)
+    return result
+
+
+def _checked(found: Resolved[Config]) -> None:
+    """Each value by itself."""
     for item in options(Config):
         check = _CHECKS.get(item.name)
         if check is not None:
             try:
-                check(getattr(result.settings, item.name))
+                check(getattr(found.settings, item.name))
             except ValueError as error:
-                raise UserError(f"{item.key or item.flag} is wrong: {error}", exit_code=EXIT_USAGE) from None
-    return result
+                reason = f"{_told(item, found)} is wrong: {error}"
+                raise UserError(reason, exit_code=EXIT_USAGE) from None
+
+
+def _refuse_twins(found: Resolved[Config]) -> None:
+    config = found.settings
+    listened = {
+        "inbound_port": config.inbound_enabled,
+        "outbound_port": config.outbound_enabled or bool(config.vnet_networks),
+        "dns_port": config.redirects_dns or bool(config.vnet_networks),
+    }
+    taken: dict[int, Option] = {}
+    for item in options(Config):
+        if listened.get(item.name):
+            port = getattr(config, item.name)
+            if (other := taken.setdefault(port, item)) is not item:
+                raise UserError(
+                    f"{_told(item, found)} and {_told(other, found)} are both {port}; give each its own port",
+                    exit_code=EXIT_USAGE,
+                )
+
+
+def _told(item: Option, found: Resolved[Config]) -> str:
+    """The option by the name that it was given by."""
+    names = {Origin.FLAG: f"--{item.flag}", Origin.ENVIRONMENT: item.env}
+    return names.get(found.origins[item.name], item.key or f"--{item.flag}")
 
 
 def executables(config: Config) -> dict[str, str]:
@@ -96,6 +125,17 @@ def _without_nulls(node: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in node.items()
         if value is not None
     }
+
+
+def _refuse_unknown(node: Mapping[str, Any], prefix: str = "") -> None:
+    """Keys without a value, which are left out before the others are looked at."""
+    for key, value in node.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            _refuse_unknown(value, f"{path}.")
+        elif value is None and not any(f"{known}.".startswith(f"{path}.") for known in _KEYS):
+            hint = suggestion(path, _KEYS)
+            raise UserError(f"the configuration file has an unknown key {path}{hint}", exit_code=EXIT_USAGE)
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -183,7 +183,7 @@ class Config:
         key="comments.disabled",
         env=f"{_ENV}COMMENTS_DISABLED",
         flag="disable-comments",
-        help="Not possible: by their comments the rules are found again when they are removed",
+        help="Give the rules no comments, for kernels that cannot keep them",
     )
     log_enabled: bool = option(
         False,

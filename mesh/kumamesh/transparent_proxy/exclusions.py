@@ -25,6 +25,9 @@ class UidExclusion:
     ports: tuple[Range, ...]
     uids: Range
 
+    def concerns(self, protocol: str, port: int) -> bool:
+        return protocol in self.protocols and any(first <= port <= last for first, last in self.ports)
+
 
 @dataclass(frozen=True, slots=True)
 class VirtualNetwork:
@@ -61,6 +64,8 @@ def virtual_network(text: str) -> VirtualNetwork:
 
 def _network(text: str) -> Network:
     try:
+        if "%" in text:
+            raise ValueError("the rules know nothing of zones")
         return ip_network(text.strip(), strict=False)
     except ValueError:
         raise ValueError(

@@ -26,6 +26,7 @@ from kumamesh.transparent_proxy.rules import (
 )
 
 _RULE = re.compile(r"-A (\S+) (.+)")
+_COMMENTED = re.compile(r'--comment ("(?:[^"\\]|\\.)*"|\S+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,10 @@ def parse_saved(text: str) -> Saved:
 
 
 def _is_ours(rule: str) -> bool:
-    return f'--comment "{COMMENT}/' in rule or f"--comment {COMMENT}/" in rule or f"-j {PREFIX}" in rule
+    comments = (comment.strip('"') for comment in _COMMENTED.findall(rule))
+    return any(text.startswith(f"{COMMENT}/") for text in comments) or (
+        f"-j {PREFIX}" in _COMMENTED.sub("", rule)
+    )
 
 
 def _table(chains: Sequence[Chain]) -> Table:
@@ -112,7 +116,7 @@ def _table(chains: Sequence[Chain]) -> Table:
         if chain.first:
             place = places[chain.hook] = places.get(chain.hook, 0) + 1
         protocol = f"-p {chain.protocol} " if chain.protocol else ""
-        hooks.append(Hook(chain.hook, place, f"{protocol}{_comment('enter')} -j {chain.name}"))
+        hooks.append(Hook(chain.hook, place, f"{protocol}{_comment(chain.why)}-j {chain.name}"))
     return Table({chain.name: tuple(_rule(rule) for rule in chain.rules) for chain in chains}, tuple(hooks))
 
 
@@ -136,11 +140,12 @@ def _steps(name: str, current: Table, target: Table) -> Iterator[str]:
 
 
 def _rule(rule: Rule) -> str:
-    return " ".join([*_match(rule.match), _comment(rule.why), _verdict(rule.verdict)])
+    matches = "".join(f"{part} " for part in _match(rule.match))
+    return f"{matches}{_comment(rule.why)}{_verdict(rule.verdict)}"
 
 
 def _comment(text: str) -> str:
-    return f'-m comment --comment "{COMMENT}/{text}"'
+    return f'-m comment --comment "{COMMENT}/{text}" ' if text else ""
 
 
 def _match(match: Match) -> Iterator[str]:
@@ -156,6 +161,8 @@ def _match(match: Match) -> Iterator[str]:
         yield f"! -d {match.outside}"
     if match.protocol:
         yield f"-p {match.protocol}"
+    if match.opening:
+        yield "--syn"
     if len(match.ports) == 1:
         yield f"--dport {_range(match.ports[0], ':')}"
     elif match.ports:

@@ -60,8 +60,8 @@ def _chains(chains: Sequence[Chain], family: str) -> Iterator[str]:
 
 
 def _rule(rule: Rule, protocol: str, family: str) -> str:
-    parts = [*_match(rule.match, protocol, family), _verdict(rule.verdict), f'comment "{rule.why}"']
-    return " ".join(parts)
+    comment = [f'comment "{rule.why}"'] if rule.why else []
+    return " ".join([*_match(rule.match, protocol, family), _verdict(rule.verdict), *comment])
 
 
 def _match(match: Match, protocol: str, family: str) -> Iterator[str]:
@@ -81,8 +81,10 @@ def _match(match: Match, protocol: str, family: str) -> Iterator[str]:
         yield f"{match.protocol} dport {{ {', '.join(map(_range, match.ports))} }}"
     elif match.source_port:
         yield f"{match.protocol} sport {match.source_port}"
-    elif match.protocol or protocol:
+    elif (match.protocol or protocol) and not match.opening:
         yield f"meta l4proto {match.protocol or protocol}"
+    if match.opening:
+        yield "tcp flags & (fin | syn | rst | ack) == syn"
     if match.invalid:
         yield "ct state invalid"
 

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from kumamesh.transparent_proxy import exclusions
 from kumamesh.transparent_proxy.config import Config
-from kumamesh.transparent_proxy.exclusions import ALL_PORTS, Network, Range, UidExclusion
+from kumamesh.transparent_proxy.exclusions import ALL_PORTS, Network, Range
 
 PREFIX = "KUMA_MESH_"
 COMMENT = "kuma/mesh/transparent/proxy"
@@ -24,17 +24,20 @@ PASSTHROUGH = {4: ip_network("127.0.0.6/32"), 6: ip_network("::6/128")}
 OUTPUT, PREROUTING = "OUTPUT", "PREROUTING"
 RAW, MANGLE, NAT = "raw", "mangle", "nat"
 TABLES = (RAW, MANGLE, NAT)
-UPSTREAM_ZONE, PROXY_ZONE = 1, 2
-"""Conntrack zones of DNS that leaves the host, and of DNS between programs and kuma-dp: with one for both,
-queries from equal ports to the same server would be mistaken for each other."""
+DNS_ZONE = 2
+"""Conntrack zone of DNS between programs and kuma-dp: in one zone with kuma-dp's own, queries from equal
+ports to the same server would be mistaken for each other. All other DNS stays in the zone of everything else,
+or the host would no longer find the answers that are for the containers behind it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """All that is given must hold. `ports` and `source_port` need a protocol; `interface`, by which it came
-    in, may end in +; `loopback`: it leaves by lo; `outside`: its destination is not in there."""
+    """All that is given must hold. `ports` and `source_port` need a protocol; `opening`: of TCP, the packet
+    that opens a connection; `interface`, by which it came in, may end in +; `loopback`: it leaves by lo;
+    `outside`: its destination is not in there."""
 
     protocol: str = ""
+    opening: bool = False
     ports: tuple[Range, ...] = ()
     source_port: int = 0
     source: Network | None = None
@@ -74,6 +77,8 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
+    """`why` becomes its comment; "" is none."""
+
     match: Match
     verdict: Return | Drop | Redirect | Zone | Log
     why: str
@@ -89,6 +94,10 @@ class Chain:
     first: bool
     protocol: str
     rules: tuple[Rule, ...]
+    why: str = "enter"
+
+    def uncommented(self) -> Chain:
+        return replace(self, why="", rules=tuple(replace(rule, why="") for rule in self.rules))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,8 @@ def build(config: Config, host: Host, family: int) -> tuple[Chain, ...]:
         Chain(f"{PREFIX}PREROUTING", NAT, PREROUTING, True, "", tuple(ours.prerouting())),
         Chain(f"{PREFIX}INBOUND", NAT, PREROUTING, inbound_first, "tcp", tuple(ours.inbound())),
     )
-    return tuple(chain for chain in chains if chain.rules)
+    used = tuple(chain for chain in chains if chain.rules)
+    return tuple(chain.uncommented() for chain in used) if config.comments_disabled else used
 
 
 class _Family:
@@ -146,14 +156,14 @@ class _Family:
                 if protocol == "tcp" and DNS_PORT in self._excluded_ports():
                     continue
                 match = Match(protocol, ports=(_one(DNS_PORT),), destination=server)
-                yield Rule(match, Redirect(self._config.dns_port), "DNS to kuma-dp")
+                yield _redirect(match, self._config.dns_port, "DNS to kuma-dp")
 
     def outbound(self) -> Iterator[Rule]:
         config = self._config
         if not config.outbound_enabled:
             return
         for ports in _groups(self._excluded_ports()):
-            yield Rule(Match("tcp", ports), Return(), "excluded ports")
+            yield Rule(Match("tcp", ports=ports), Return(), "excluded ports")
         yield from self._excluded("tcp")
         from_proxy = Match(source=PASSTHROUGH[self._family], loopback=True)
         yield Rule(from_proxy, Return(), "from the sidecar to its application")
@@ -163,11 +173,11 @@ class _Family:
             yield Rule(upstream, Return(), "DNS that kuma-dp asks")
         if config.inbound_enabled:
             own = Match("tcp", outside=LOCALHOST[self._family], loopback=True, uids=self._proxy)
-            yield Rule(own, Redirect(config.inbound_port), "an application calling itself through the mesh")
+            yield _redirect(own, config.inbound_port, "an application calling itself through the mesh")
         yield Rule(Match(uids=self._proxy), Return(), "the sidecar itself")
         yield Rule(Match(loopback=True), Return(), "programs of this host among themselves")
         for ports in _groups(config.outbound_include_ports) or [()]:
-            yield Rule(Match("tcp", ports), Redirect(config.outbound_port), "to the sidecar")
+            yield _redirect(Match("tcp", ports=ports), config.outbound_port, "to the sidecar")
 
     def prerouting(self) -> Iterator[Rule]:
         config = self._config
@@ -177,9 +187,9 @@ class _Family:
             interface = vnet.interface + ("+" if vnet.prefix else "")
             for protocol in ("udp", "tcp"):
                 dns = Match(protocol, ports=(_one(DNS_PORT),), interface=interface)
-                yield Rule(dns, Redirect(config.dns_port), "DNS of a virtual network to kuma-dp")
+                yield _redirect(dns, config.dns_port, "DNS of a virtual network to kuma-dp")
             outbound = Match("tcp", outside=vnet.network, interface=interface)
-            yield Rule(outbound, Redirect(config.outbound_port), "a virtual network to the sidecar")
+            yield _redirect(outbound, config.outbound_port, "a virtual network to the sidecar")
 
     def inbound(self) -> Iterator[Rule]:
         config = self._config
@@ -189,37 +199,32 @@ class _Family:
             yield Rule(Match(source=source), Return(), "excluded addresses")
         if not config.inbound_include_ports:
             for ports in _groups(config.inbound_exclude_ports):
-                yield Rule(Match("tcp", ports), Return(), "excluded ports")
+                yield Rule(Match("tcp", ports=ports), Return(), "excluded ports")
         for ports in _groups(config.inbound_include_ports) or [()]:
-            yield Rule(Match("tcp", ports), Redirect(config.inbound_port), "to the sidecar")
+            yield _redirect(Match("tcp", ports=ports), config.inbound_port, "to the sidecar")
 
     def zones_out(self) -> Iterator[Rule]:
         if not self._splits_zones():
             return
         dns = (_one(DNS_PORT),)
-        for server in self._servers:
-            match = Match("udp", dns, destination=server, uids=self._proxy)
-            yield from _upstream(match, "DNS that kuma-dp asks")
+        yield Rule(Match("udp", ports=dns, uids=self._proxy), Return(), "DNS that kuma-dp asks")
         for network in self._left_out:
-            yield from _upstream(Match("udp", dns, destination=network), "DNS that is not redirected")
+            yield Rule(Match("udp", ports=dns, destination=network), Return(), "DNS that is not redirected")
         for user in self._users:
-            if _concerns_dns(user):
-                yield from _upstream(Match("udp", dns, uids=user.uids), "DNS that is not redirected")
+            if user.concerns("udp", DNS_PORT):
+                yield Rule(Match("udp", ports=dns, uids=user.uids), Return(), "DNS that is not redirected")
         answers = Match("udp", source_port=self._config.dns_port, uids=self._proxy)
-        yield Rule(answers, Zone(PROXY_ZONE), "DNS that kuma-dp answers")
+        yield Rule(answers, Zone(DNS_ZONE), "DNS that kuma-dp answers")
         for server in self._servers:
-            yield Rule(Match("udp", dns, destination=server), Zone(PROXY_ZONE), "DNS to kuma-dp")
+            yield Rule(Match("udp", ports=dns, destination=server), Zone(DNS_ZONE), "DNS to kuma-dp")
 
     def zones_in(self) -> Iterator[Rule]:
         if not self._splits_zones():
             return
         for vnet in self._vnets:
             interface = vnet.interface + ("+" if vnet.prefix else "")
-            dns = Match("udp", (_one(DNS_PORT),), interface=interface)
-            yield Rule(dns, Zone(PROXY_ZONE), "DNS of a virtual network to kuma-dp")
-        for server in self._servers:
-            match = Match("udp", source_port=DNS_PORT, source=server)
-            yield Rule(match, Zone(UPSTREAM_ZONE), "answers from elsewhere")
+            dns = Match("udp", ports=(_one(DNS_PORT),), interface=interface)
+            yield Rule(dns, Zone(DNS_ZONE), "DNS of a virtual network to kuma-dp")
 
     def invalid(self) -> Iterator[Rule]:
         if self._config.drop_invalid_packets:
@@ -239,18 +244,13 @@ class _Family:
             for protocol in user.protocols:
                 if only in ("", protocol):
                     for ports in _groups(() if user.ports == (ALL_PORTS,) else user.ports) or [()]:
-                        yield Rule(Match(protocol, ports, uids=user.uids), Return(), "excluded users")
+                        yield Rule(Match(protocol, ports=ports, uids=user.uids), Return(), "excluded users")
 
 
-def _upstream(match: Match, why: str) -> Iterator[Rule]:
-    # The answers of a resolver of this host leave from a port that nobody knows, if it is Docker's: they are
-    # found again only in the zone that all else is in.
-    yield Rule(replace(match, loopback=True), Return(), f"{why}, on this host")
-    yield Rule(match, Zone(UPSTREAM_ZONE), why)
-
-
-def _concerns_dns(user: UidExclusion) -> bool:
-    return "udp" in user.protocols and any(first <= DNS_PORT <= last for first, last in user.ports)
+def _redirect(match: Match, port: int, why: str) -> Rule:
+    # Connections from before the rules go on as they are: of those the tables may see a packet for the first
+    # time, take it for the first of all, and so end them.
+    return Rule(replace(match, opening=match.protocol == "tcp"), Redirect(port), why)
 
 
 def _one(port: int) -> Range:

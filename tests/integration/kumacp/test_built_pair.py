@@ -149,7 +149,7 @@ def way(
 
 
 def client_units(
-    inbound: dict[str, int], secrets: list[UnitInput], breaker: int
+    inbound: dict[str, int], secrets: list[UnitInput], breaker: int, http_app: int
 ) -> tuple[dict[str, int], list[UnitInput]]:
     ports, units = {}, list(secrets)
     dead = free_port()
@@ -160,6 +160,10 @@ def client_units(
     ways["dead-too"] = way("dead-too", "http", (dead, inbound["http"]))
     ways["tcp-dead-too"] = way("tcp-dead-too", "tcp", (dead, inbound["tcp"]))
     ways["breaks"] = way("breaks", "http", (breaker, inbound["permissive"]), tls=False)
+    # The application itself speaks HTTP/1.1, which the cluster of a service that speaks tcp leaves as it is.
+    port, (cluster, endpoints, listener) = way("bare", "tcp", (http_app,), tls=False)
+    assert isinstance(listener, OutboundListener)
+    ways["bare"] = (port, [cluster, endpoints, replace(listener, protocol="http")])
     for case, (port, needed) in ways.items():
         ports[case] = port
         units += needed
@@ -198,8 +202,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         inbound, units = server_units(pki, http_app, tcp_app)
         backend = start(running, folder, "backend", units)
         web_secrets = secrets(pki, "web", "web-api", version="v1")
-        web, web_units = client_units(inbound, web_secrets, breaker)
-        other, other_units = client_units(inbound, secrets(pki, "other", version="v2"), breaker)
+        web, web_units = client_units(inbound, web_secrets, breaker, http_app)
+        others = secrets(pki, "other", version="v2")
+        other, other_units = client_units(inbound, others, breaker, http_app)
         for name, needed in (("web", web_units), ("other", other_units)):
             start(running, folder, name, needed).ready()
         yield Scene(backend.ready(), inbound, web, other)
@@ -226,6 +231,14 @@ def test_http_passes_and_the_application_learns_the_client(scene: Scene) -> None
     assert "URI=spiffe://default/web;URI=spiffe://default/web-api" in certificate
     assert "admin" not in certificate
     assert "x-kuma-tags" not in headers
+
+
+def test_the_tags_of_the_source_travel_and_an_application_cannot_claim_others(scene: Scene) -> None:
+    for ports, services in ((scene.web, "web,web-api"), (scene.other, "other")):
+        claimed = {"x-kuma-tags": "&kuma.io/service=admin&"}
+        status, body = http("GET", f"http://127.0.0.1:{ports['bare']}/", headers=claimed)
+        assert status == 200
+        assert json.loads(body)["headers"]["x-kuma-tags"] == f"&kuma.io/service={services}&"
 
 
 def test_tcp_passes(scene: Scene) -> None:

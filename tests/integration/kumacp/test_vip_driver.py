@@ -67,9 +67,9 @@ def virtual(host: str) -> Resource:
 
 @asynccontextmanager
 async def driving(
-    store: Store, settings: VipSettings = SETTINGS, *, longest_rest_s: float = 0.0
+    store: Store, settings: VipSettings = SETTINGS, *, longest_rest_s: float = 0.0, grace_s: float = 0.0
 ) -> AsyncIterator[VipDriver]:
-    driver = VipDriver(store, settings, longest_rest_s=longest_rest_s)
+    driver = VipDriver(store, settings, longest_rest_s=longest_rest_s, grace_s=grace_s)
     await driver.load()
     task = asyncio.create_task(driver.run())
     try:
@@ -110,7 +110,7 @@ async def test_a_name_comes_and_goes_with_its_service(store: Store) -> None:
         await store.delete(one.key)
         assert await until(store, lambda names: names == {"a"}) == {"a": "240.0.0.1"}
         await store.create(dataplane("three", "new"))
-        assert (await until(store, lambda names: "new" in names))["new"] == "240.0.0.0"
+        assert (await until(store, lambda names: "new" in names))["new"] == "240.0.0.2"
         assert driver.figures.generations >= 4
         assert driver.figures.errors == 0
 
@@ -127,6 +127,58 @@ async def test_a_restart_takes_the_addresses_up(store: Store) -> None:
         after = await until(store, lambda names: names == {"a", "c"})
     assert after == {"c": "240.0.0.0", "a": "240.0.0.2"}
     assert (await store.get(CONFIG)).version == stored.version + 1
+
+
+async def test_a_service_that_comes_back_never_lost_its_name(store: Store) -> None:
+    async with driving(store, grace_s=3600.0):
+        await store.create(dataplane("one", "a", "b"))
+        before = await until(store, lambda names: names == {"a", "b"})
+        written = await store.get(CONFIG)
+        for _ in range(20):
+            await store.delete(dataplane("one").key)
+            await store.create(dataplane("one", "a", "b"))
+        await store.delete(dataplane("one").key)
+        await store.create(dataplane("two", "0"))
+        after = await until(store, lambda names: "0" in names)
+        assert after == {**before, "0": "240.0.0.2"}
+        assert (await store.get(CONFIG)).version == written.version + 1
+
+
+async def test_a_name_goes_when_its_time_is_over_and_nobody_else_gets_its_address(store: Store) -> None:
+    async with driving(store, grace_s=0.2):
+        await store.create(dataplane("one", "a"))
+        await until(store, lambda names: names == {"a"})
+        await store.delete(dataplane("one").key)
+        await until(store, lambda names: names == set())
+        await store.create(dataplane("two", "b"))
+        assert await until(store, lambda names: names == {"b"}) == {"b": "240.0.0.1"}
+    async with driving(store):
+        await store.create(dataplane("three", "c"))
+        assert await until(store, lambda names: names == {"b", "c"}) == {"b": "240.0.0.1", "c": "240.0.0.2"}
+        await store.create(dataplane("one", "a"))
+        assert (await until(store, lambda names: "a" in names))["a"] == "240.0.0.0"
+
+
+async def test_names_go_also_while_others_keep_coming(store: Store) -> None:
+    async with driving(store, grace_s=0.05):
+        await store.create(dataplane("one", "a"))
+        await until(store, lambda names: "a" in names)
+        await store.delete(dataplane("one").key)
+        async with asyncio.timeout(PATIENCE_S):
+            number = 0
+            while "a" in (await addresses(store) or {}):
+                await store.create(dataplane(f"dp-{number}", f"s-{number}"))
+                await asyncio.sleep(0)
+                number += 1
+
+
+async def test_what_virtual_outbounds_made_goes_at_once(store: Store) -> None:
+    await store.create(dataplane("one", "a"))
+    vo = await store.create(virtual("{{.service}}.east"))
+    async with driving(store, grace_s=3600.0):
+        await until(store, lambda names: names == {"a", "a.east"})
+        await store.delete(vo.key)
+        await until(store, lambda names: names == {"a"})
 
 
 async def test_nothing_is_written_when_nothing_changes(store: Store) -> None:
@@ -368,6 +420,15 @@ async def test_names_that_collide_are_told_once(store: Store, caplog: pytest.Log
     assert caplog.text.count("the name a.b.mesh leads to the service a_b") == 1
 
 
+async def test_a_conflict_that_grows_is_told_once(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    await store.create(virtual("all.east"))
+    async with driving(store):
+        for name in "abcdef":
+            await store.create(dataplane(name, name))
+            await until(store, lambda names, name=name: name in names)
+    assert caplog.text.count("all.east:80 leads to") == 1
+
+
 async def test_a_virtual_outbound_makes_names_and_takes_them_back(store: Store) -> None:
     await store.create(dataplane("one", "a", "b"))
     async with driving(store):
@@ -381,18 +442,24 @@ async def test_a_virtual_outbound_makes_names_and_takes_them_back(store: Store) 
         await until(store, lambda names: names == {"a", "b"})
 
 
+@pytest.mark.parametrize(("grace_s", "names"), [(0.0, 9), (3600.0, 10)])
 async def test_a_driver_that_falls_behind_begins_again(
-    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    grace_s: float,
+    names: int,
 ) -> None:
     monkeypatch.setattr("kumacp.store.feed.MAX_BEHIND", 3)
-    driver = VipDriver(store, SETTINGS, longest_rest_s=0.0)
+    await store.create(dataplane("dp-0", "s-0"))
+    driver = VipDriver(store, SETTINGS, longest_rest_s=0.0, grace_s=grace_s)
     await driver.load()
-    for number in range(10):
+    for number in range(1, 10):
         await store.create(dataplane(f"dp-{number}", f"s-{number}"))
     await store.delete(dataplane("dp-0").key)
     task = asyncio.create_task(driver.run())
     async with asyncio.timeout(PATIENCE_S):
-        while len(await addresses(store) or ()) != 9:
+        while len(await addresses(store) or ()) != names:
             await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -27,8 +27,10 @@ def register(plane: ControlPlane, name: str, service: str, **tags: str) -> None:
 
 
 def addresses(plane: ControlPlane) -> dict[str, str]:
+    """Of names; what is kept for names that are gone has no outbounds."""
     config = plane.get(CONFIG)
-    return {key: entry["address"] for key, entry in json.loads(config["config"]).items()} if config else {}
+    entries = json.loads(config["config"]) if config else {}
+    return {key: entry["address"] for key, entry in entries.items() if entry["outbounds"]}
 
 
 def until(plane: ControlPlane, *names: str) -> dict[str, str]:
@@ -62,8 +64,11 @@ VIRTUAL = {
 }
 
 
-def test_names_keep_their_addresses_over_kill_9_and_give_them_back(started: Lab) -> None:
-    plane = started.control_plane()
+AT_ONCE = {"KUMA_DNS_SERVER_DELETION_GRACE_PERIOD": "0s"}
+
+
+def test_names_keep_their_addresses_over_kill_9_and_nobody_else_gets_them(started: Lab) -> None:
+    plane = started.control_plane(**AT_ONCE)
     register(plane, "one", "web")
     until(plane, "0:web")
     register(plane, "two", "backend")
@@ -78,11 +83,30 @@ def test_names_keep_their_addresses_over_kill_9_and_give_them_back(started: Lab)
     assert {name: after[name] for name in before} == before
     assert plane.get(CONFIG)["creationTime"] == stored["creationTime"]
     plane.delete("/meshes/default/dataplanes/one")
-    until(plane, "0:a", "0:backend", "0:httpbin", "1:httpbin.example")
+    others = until(plane, "0:a", "0:backend", "0:httpbin", "1:httpbin.example")
+    plane.kill()
+    plane.start()
     register(plane, "four", "b")
-    assert until(plane, "0:a", "0:b", "0:backend", "0:httpbin", "1:httpbin.example")["0:b"] == "240.0.0.0"
+    assert until(plane, "0:b", *others)["0:b"] == "240.0.0.5"
+    register(plane, "one", "web")
+    assert until(plane, "0:b", "0:web", *others)["0:web"] == before["0:web"]
     assert plane.metric("vip_generation_count") > 0
     assert "Traceback" not in plane.program.log
+
+
+def test_the_restart_of_the_only_instance_is_no_news_to_anybody(started: Lab) -> None:
+    plane = started.control_plane()
+    register(plane, "one", "web")
+    register(plane, "two", "backend")
+    before = until(plane, "0:web", "0:backend")
+    stored = plane.get(CONFIG)
+    for _ in range(10):
+        plane.delete("/meshes/default/dataplanes/one")
+        register(plane, "one", "web")
+    assert plane.get(CONFIG) == stored
+    plane.delete("/meshes/default/dataplanes/one")
+    register(plane, "three", "a")
+    assert until(plane, "0:a", *before)["0:a"] == "240.0.0.2"
 
 
 def test_people_write_virtual_outbounds_with_kumactl(started: Lab) -> None:
@@ -138,7 +162,7 @@ def test_the_operator_chooses_the_range_the_domain_and_the_services(started: Lab
 
 
 def test_a_range_that_fills_up_is_one_error_and_a_metric_and_the_rest_works(started: Lab) -> None:
-    plane = started.control_plane(KUMA_DNS_SERVER_CIDR="127.9.0.0/28")
+    plane = started.control_plane(KUMA_DNS_SERVER_CIDR="127.9.0.0/28", **AT_ONCE)
     for number in range(18):
         register(plane, f"dp-{number}", f"s-{number:02}")
     eventually(lambda: plane.metric("vip_allocation_exhaustion") == 2.0, "exhaustion")

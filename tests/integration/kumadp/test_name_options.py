@@ -162,6 +162,7 @@ def test_lookup_tells_where_answers_come_from(kuma_dp: Agents) -> None:
     assert lookup("backend.mesh", at, "--address=::1").returncode == 0
     assert agent.end() == 0
     gone = lookup("backend.mesh", at)
+    assert f":{DNS_PORT}" in lookup("backend.mesh", "--port=0", "--address=127.0.0.77").stderr
     assert gone.returncode == 1
     assert gone.stderr.startswith(f"Error: nobody answers DNS on 127.0.0.1:{port}; is kuma-dp running")
 
@@ -172,7 +173,11 @@ def test_lookup_tells_where_answers_come_from(kuma_dp: Agents) -> None:
         ["a..b"],
         ["backend.mesh", "--type=WHAT"],
         ["backend.mesh", "--address=localhost"],
-        ["--port=0", "a"],
+        ["--port=70000", "a"],
+        ["--port=dns", "a"],
+        ["--port=²", "a"],
+        ["http://backend.mesh"],
+        ["backend.mesh:80"],
         [],
     ],
 )
@@ -181,3 +186,33 @@ def test_a_wrong_question_is_a_wrong_use(arguments: list[str]) -> None:
     assert asked.returncode == 2
     assert asked.stderr.startswith("Error: ")
     assert asked.stderr.count("\n") == 1
+
+
+def test_a_file_of_settings_that_says_nothing_is_no_default(kuma_dp: Agents, tmp_path: Path) -> None:
+    empty, twice = tmp_path / "empty.yaml", tmp_path / "a,b.yaml"
+    empty.write_text("\n")
+    twice.write_text("redirect: {}")
+    line = one_error(kuma_dp.start(f"--transparent-proxy-config={empty}"))
+    assert "empty.yaml is empty; it must hold the transparent proxy's settings" in line
+    line = one_error(kuma_dp.start(f"--transparent-proxy-config={twice}"))
+    assert "/a cannot be read: No such file or directory; commas stand between files" in line
+
+
+def test_a_host_has_one_transparent_proxy(kuma_dp: Agents, tmp_path: Path) -> None:
+    ports, settings = (free_port(), free_port()), tmp_path / "settings.yaml"
+    settings.write_text(f"redirect: {{outbound: {{port: {ports[0]}}}, inbound: {{port: {ports[1]}}}}}")
+    log = tmp_path / "envoy.log"
+    fake = f"--binary-path={FAKE_ENVOY}"
+
+    def start(*arguments: str, name: str) -> Program:
+        dns = f"--dns-proxy-port={free_port()}"
+        return kuma_dp.start(fake, dns, *arguments, name=name, FAKE_ENVOY_LOG=str(log))
+
+    first = start(f"--transparent-proxy-config={settings}", name="first")
+    first.wait_until(lambda: log.exists() and log.read_text(), "Envoy's start")
+    line = one_error(start(f"--transparent-proxy-config={settings}", name="second"))
+    assert f"port {ports[0]}, to which the host's connections are redirected, is in use" in line
+    assert first.end() == 0
+    with socket.create_server(("127.0.0.1", ports[1])):
+        line = one_error(start(f"--transparent-proxy-config={settings}", name="fourth"))
+    assert f"port {ports[1]}, to which" in line

@@ -55,21 +55,29 @@ class Proxy:
         return http("GET", f"http://127.0.0.1:{self.metrics_port}/metrics")[1].decode()
 
 
-def closed_listener(name: str) -> listener_pb2.Listener:
-    """One that no Envoy can open."""
-    address = {"socket_address": {"address": "192.0.2.1", "port_value": 80}}
+def tcp_listener(name: str, ip: str, port: int) -> listener_pb2.Listener:
+    """One that leads nowhere, for itself alone."""
+    address = {"socket_address": {"address": ip, "port_value": port}}
     tcp = {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
         "stat_prefix": "x",
         "cluster": "none",
     }
     filters = [{"name": "tcp", "typed_config": tcp}]
-    document = {"name": name, "address": address, "filter_chains": [{"filters": filters}]}
+    chains = [{"filters": filters}]
+    document = {"name": name, "address": address, "filter_chains": chains, "enable_reuse_port": False}
     return json_format.ParseDict(document, listener_pb2.Listener())
 
 
+def closed_listener(name: str) -> listener_pb2.Listener:
+    """One that no Envoy can open."""
+    return tcp_listener(name, "192.0.2.1", 80)
+
+
 def test_names_come_with_the_listeners_of_their_addresses(kuma_dp: Agents, names: NamePlane) -> None:
-    names.first = [names.table({"backend.mesh": [VIP, "::ffff:7ff0:1"]})]
+    port = free_port()
+    at_vips = [tcp_listener(f"outbound:{vip}:{port}", vip, port) for vip in (VIP, OTHER_VIP)]
+    names.first = [names.table({"backend.mesh": [VIP, "::ffff:7ff0:1"]}), *at_vips]
     proxy = Proxy(kuma_dp, "--bind-outbounds").ready()
     assert proxy.addresses("backend.mesh") == [VIP]
     assert proxy.addresses("BackEnd.mesh.", "AAAA") == ["::ffff:127.240.0.1"]
@@ -79,11 +87,11 @@ def test_names_come_with_the_listeners_of_their_addresses(kuma_dp: Agents, names
 
     new = names.table({"backend.mesh": [OTHER_VIP], "orders.mesh": [VIP]})
     twins = closed_listener("twin")
-    assert "duplicate" in names.push("refused", new, twins, twins) or not names.delta
+    assert "duplicate" in names.push("refused", new, *at_vips, twins, twins) or not names.delta
     if names.delta:
         assert proxy.addresses("backend.mesh") == [VIP]
         assert proxy.ask("orders.mesh").rcode() == dns.rcode.NXDOMAIN
-    refusal = names.push("in part", new, closed_listener("closed"))
+    refusal = names.push("in part", new, *at_vips, closed_listener("closed"))
     assert refusal.startswith("Error adding/updating listener(s) closed: cannot bind")
     eventually(lambda: proxy.addresses("orders.mesh") == [VIP], "the new table")
     assert proxy.addresses("backend.mesh") == [OTHER_VIP]
@@ -112,6 +120,42 @@ def test_a_broken_table_leaves_the_one_before_and_a_broken_entry_the_rest(
     (line,) = (line for line in proxy.agent.log.splitlines() if "entries of the name table" in line)
     assert "that are not used: 2 (" in line
     assert "bad.mesh" in line
+    assert proxy.agent.end() == 0
+
+
+@pytest.mark.parametrize("names", [True], indirect=True, ids=["delta"])
+def test_a_proxy_that_waits_too_long_for_names_is_ready_and_says_so(
+    kuma_dp: Agents, names: NamePlane
+) -> None:
+    names.first = [names.page("{")]
+    proxy = Proxy(kuma_dp, "--bind-outbounds").ready()
+    assert "ready without the names of the mesh" in proxy.agent.log
+    status, text, headers = ask_ready(proxy.readiness)
+    assert (status, text) == (200, "READY")
+    assert headers["x-kuma-dp-remark"] == "without the names of the mesh"
+    assert "kuma_dp_dns_ready_without_names 1.0" in proxy.metrics()
+    assert proxy.ask("backend.mesh").rcode() == dns.rcode.SERVFAIL
+    names.push("2", names.table({"backend.mesh": [VIP]}))
+    eventually(lambda: proxy.addresses("backend.mesh") == [VIP], "the names")
+    eventually(lambda: "x-kuma-dp-remark" not in ask_ready(proxy.readiness)[2], "the end of the remark")
+    assert "kuma_dp_dns_ready_without_names 0.0" in proxy.metrics()
+    assert proxy.agent.end() == 0
+
+
+def test_a_name_does_not_lead_to_whoever_else_has_its_address(kuma_dp: Agents, names: NamePlane) -> None:
+    vips, port = {"mine.mesh": "127.240.0.1", "theirs.mesh": "127.240.0.2"}, free_port()
+    listeners = [tcp_listener(f"outbound:{vip}:{port}", vip, port) for vip in vips.values()]
+    names.first = [names.table({name: [vip] for name, vip in vips.items()}), *listeners]
+    with socket.create_server((vips["theirs.mesh"], port)):
+        proxy = Proxy(kuma_dp, "--bind-outbounds")
+        proxy.agent.wait_until(lambda: "names get no address where Envoy" in proxy.agent.log, "the warning")
+        eventually(lambda: proxy.addresses("mine.mesh") == [vips["mine.mesh"]], "the other name")
+        reply = proxy.ask("theirs.mesh")
+        assert (reply.rcode(), reply.answer) == (dns.rcode.NOERROR, [])
+    assert "1 (theirs.mesh 127.240.0.2); another program of this host has it" in proxy.agent.log
+    assert names.push("free", *names.first) == ""
+    eventually(lambda: proxy.addresses("theirs.mesh") == [vips["theirs.mesh"]], "the address")
+    proxy.ready()
     assert proxy.agent.end() == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import pytest
 
 from dynconf_listener import dynconf
 from kumadp.background_worker import beside
+from kumadp.envoy.admin import AdminError
 from kumadp.names_driver import Names
 from kumadp_dns.document import Document
 from kumadp_dns.name_server_process import Applied
@@ -24,6 +26,7 @@ class Server:
 
     def __init__(self) -> None:
         self.tables: list[list[str]] = []
+        self.addresses: list[str] = []
         self.may = asyncio.Event()
         self.may.set()
         self.unusable: set[str] = set()
@@ -32,6 +35,7 @@ class Server:
     async def apply(self, document: Document) -> Applied:
         names = [record.name for record in document.records]
         self.tables.append(names)
+        self.addresses = [ip for record in document.records for ip in record.ips]
         await self.may.wait()
         if self.unusable & set(names):
             raise UserError("the name server cannot use its new names: no memory")
@@ -39,10 +43,17 @@ class Server:
 
 
 class Driven:
-    def __init__(self) -> None:
+    def __init__(self, *, bound: bool = False) -> None:
         self.server = Server()
         self.firsts = 0
-        self.names = Names(cast(Any, self.server), 0.0, self._first)
+        self.open: set[str] | None = set()
+        """Addresses that Envoy listens on; None: it does not say."""
+        self.names = Names(cast(Any, self.server), 0.0, self._first, self._listening if bound else None)
+
+    async def _listening(self) -> frozenset[str]:
+        if self.open is None:
+            raise AdminError("/listeners failed")
+        return frozenset(self.open)
 
     def _first(self) -> None:
         self.firsts += 1
@@ -111,6 +122,76 @@ async def test_refused_entries_are_one_bounded_line(driven: Driven, caplog: pyte
     assert line.endswith("; and 47 more)")
     assert "\n" not in line
     assert len(line) < 300
+
+
+@pytest.fixture
+async def bound() -> AsyncIterator[Driven]:
+    made = Driven(bound=True)
+    async with beside(made.names.run(), "names"):
+        yield made
+
+
+async def test_names_lose_addresses_where_envoy_cannot_listen_until_it_can(
+    bound: Driven, caplog: pytest.LogCaptureFixture
+) -> None:
+    bound.offer("a")
+    bound.names.answered(whole=False)
+    await bound.settled([["a"]], firsts=1)
+    assert bound.server.addresses == []
+    (line,) = (record.message for record in caplog.records if record.levelno == logging.WARNING)
+    assert "could not listen on it: 1 (a 127.240.0.1); another program of this host has it" in line
+    bound.open = {"127.240.0.1"}
+    bound.names.answered(whole=True)
+    await bound.settled([["a"], ["a"]], firsts=1)
+    assert bound.server.addresses == ["127.240.0.1"]
+
+
+async def test_an_envoy_that_took_all_listeners_is_not_asked(bound: Driven) -> None:
+    bound.open = None
+    bound.offer("a")
+    bound.names.answered(whole=True)
+    await bound.settled([["a"]], firsts=1)
+    assert bound.server.addresses == ["127.240.0.1"]
+
+
+async def test_an_envoy_that_does_not_say_where_it_listens_is_asked_again(
+    bound: Driven, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("kumadp.names_driver._ASK_AGAIN_S", 0.01)
+    bound.open = None
+    bound.names.answered(whole=False)
+    bound.offer("a")
+    async with asyncio.timeout(20):
+        while not caplog.records:
+            await asyncio.sleep(0.001)
+    assert bound.server.tables == []
+    bound.open = {"127.240.0.1"}
+    await bound.settled([["a"]], firsts=1)
+
+
+async def test_refused_listeners_mean_nothing_where_connections_are_redirected(driven: Driven) -> None:
+    driven.offer("a")
+    driven.names.answered(whole=False)
+    await driven.settled([["a"]], firsts=1)
+    assert driven.server.addresses == ["127.240.0.1"]
+
+
+async def test_tables_that_change_all_the_time_do_not_fill_the_log(
+    driven: Driven, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for number in range(20):
+        driven.offer(f"a{number}")
+        await driven.settled([[f"a{n}"] for n in range(number + 1)], firsts=1)
+    assert [record.message for record in caplog.records] == ["1 names of the mesh are answered"]
+
+
+async def test_a_table_that_was_taken_over_is_not_kept(driven: Driven) -> None:
+    listener = dynconf({"/dns": records({"a": ["127.240.0.1"]})}).SerializeToString() + b""
+    kept = sys.getrefcount(listener)
+    driven.names.offer(listener)
+    await driven.settled([["a"]], firsts=1)
+    assert sys.getrefcount(listener) == kept
 
 
 async def test_work_that_fails_is_told_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:

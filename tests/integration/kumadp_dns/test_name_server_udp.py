@@ -177,7 +177,7 @@ class _NoForwarder:
 def test_without_the_system_calls_queries_are_answered_one_by_one(
     missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kumadp_dns import mmsg_server
+    from kumadp_dns import datagrams_server
 
     class Library:
         def __init__(self, *_: object, **__: object) -> None:
@@ -188,7 +188,7 @@ def test_without_the_system_calls_queries_are_answered_one_by_one(
                 raise AttributeError(name)
             return lambda *_: -1
 
-    monkeypatch.setattr(mmsg_server.ctypes, "PyDLL", Library)
+    monkeypatch.setattr(datagrams_server.ctypes, "PyDLL", Library)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         sock.setblocking(False)

@@ -2,131 +2,44 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import socket
-import struct
 from collections.abc import Iterator
 
 import pytest
 
-from redirected_network import KUMA_DP_UID, Host, missing, network
+from host_tables import BACKENDS, TOOLS
+from redirected_network import KUMA_DP_UID, missing, network
+from redirected_sockets import (
+    DNS,
+    INBOUND,
+    LOCALHOST,
+    OUTBOUND,
+    PASSTHROUGH,
+    SOMEBODY,
+    VIP,
+    accepted,
+    address,
+    answered,
+    close_all,
+    connected,
+    echoed,
+    listening,
+    name_server,
+    on,
+    reached,
+    talks,
+)
 
-TOOLS = ("iptables-nft", "iptables-legacy", "ip6tables-nft", "ip6tables-legacy", "conntrack")
-LACKING = missing(*TOOLS)
+LACKING = missing(*TOOLS, "conntrack")
 pytestmark = pytest.mark.skipif(bool(LACKING), reason=LACKING)
 
-OUTBOUND, INBOUND, DNS = 15001, 15006, 15053
-SOMEBODY = 1000
-VIP = {4: "240.0.0.1", 6: "fd00:240::1"}
-LOCALHOST = {4: "127.0.0.1", 6: "::1"}
-ANY = {4: "0.0.0.0", 6: "::"}
-PASSTHROUGH = {4: "127.0.0.6", 6: "::6"}
-KIND = {4: socket.AF_INET, 6: socket.AF_INET6}
-_LIBC = ctypes.CDLL(None)
-_OPEN: list[socket.socket] = []
-Address = tuple[str, int]
-
-each_backend = pytest.mark.parametrize("backend", ["iptables-nft", "iptables-legacy", "nft"])
+each_backend = pytest.mark.parametrize("backend", BACKENDS)
 each_family = pytest.mark.parametrize("family", [4, 6])
 
 
 @pytest.fixture(autouse=True)
 def _closed() -> Iterator[None]:
     yield
-    while _OPEN:
-        _OPEN.pop().close()
-
-
-def address(host: Host, family: int) -> str:
-    return host.address if family == 4 else host.address_6
-
-
-@contextlib.contextmanager
-def on(host: Host, backend: str, *flags: str) -> Iterator[None]:
-    """This thread is on the host, whose traffic is redirected."""
-    host.redirect(f"--backend={backend}", *flags)
-    with host.inside():
-        yield
-
-
-@contextlib.contextmanager
-def owned_by(uid: int) -> Iterator[None]:
-    """Sockets made now belong to the user: the tables look at who made them."""
-    _LIBC.setfsuid(uid)
-    try:
-        yield
-    finally:
-        _LIBC.setfsuid(0)
-
-
-def opened(family: int, *, uid: int, udp: bool = False) -> socket.socket:
-    with owned_by(uid):
-        sock = socket.socket(KIND[family], socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
-    _OPEN.append(sock)
-    sock.settimeout(10)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    return sock
-
-
-def listening(family: int, port: int, *, host: str = "", udp: bool = False) -> socket.socket:
-    """As kuma-dp's user."""
-    sock = opened(family, uid=KUMA_DP_UID, udp=udp)
-    if family == 6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    sock.bind((host or ANY[family], port))
-    if not udp:
-        sock.listen()
-    return sock
-
-
-def name_server(family: int) -> socket.socket:
-    """From a wildcard address the answers would leave with another address than the one that was asked."""
-    return listening(family, DNS, host=LOCALHOST[family], udp=True)
-
-
-def connected(
-    family: int, target: Address, *, uid: int = SOMEBODY, udp: bool = False, source: str = ""
-) -> socket.socket:
-    sock = opened(family, uid=uid, udp=udp)
-    if source:
-        sock.bind((source, 0))
-    sock.connect(target)
-    return sock
-
-
-def reached(listener: socket.socket, client: socket.socket) -> bool:
-    """The listener got this very connection, and from where it was made."""
-    with listener.accept()[0] as conn:
-        return conn.getpeername() == client.getsockname()
-
-
-def accepted(listener: socket.socket, client: socket.socket) -> Address:
-    """The listener got this very connection: for which address it was meant."""
-    with listener.accept()[0] as conn:
-        conn.settimeout(10)
-        client.sendall(b"who?")
-        assert conn.recv(4) == b"who?"
-        conn.sendall(b"me")
-        assert client.recv(2) == b"me"
-        return original(conn)
-
-
-def original(conn: socket.socket) -> Address:
-    if conn.family == socket.AF_INET6:
-        port, _, host = struct.unpack("!2xHI16s4x", conn.getsockopt(socket.IPPROTO_IPV6, 80, 28))
-    else:
-        port, host = struct.unpack("!2xH4s8x", conn.getsockopt(socket.IPPROTO_IP, 80, 16))
-    return socket.inet_ntop(conn.family, host), port
-
-
-def answered(server: socket.socket, client: socket.socket) -> None:
-    """A query arrives at the server, and the answer at the client as one of whom it had asked."""
-    client.send(b"query")
-    query, peer = server.recvfrom(64)
-    assert query == b"query"
-    server.sendto(b"answer", peer)
-    assert client.recv(64) == b"answer"
+    close_all()
 
 
 @each_backend
@@ -197,51 +110,6 @@ def test_connections_from_elsewhere_go_to_the_inbound_of_the_sidecar(backend: st
 
 @each_backend
 @each_family
-def test_dns_goes_to_kuma_dp_and_that_of_kuma_dp_to_its_server(backend: str, family: int) -> None:
-    with network("here", "there") as hosts:
-        with hosts["there"].inside():
-            upstream = listening(family, 53, udp=True)
-            upstream_tcp = listening(family, 53)
-        with on(hosts["here"], backend, "--redirect-all-dns-traffic"):
-            resolver, resolver_tcp = name_server(family), listening(family, DNS)
-            server = (address(hosts["there"], family), 53)
-            asking = connected(family, server, udp=True)
-            answered(resolver, asking)
-            forwarding = connected(family, server, udp=True, uid=KUMA_DP_UID)
-            answered(upstream, forwarding)
-            assert accepted(resolver_tcp, connected(family, server)) == server
-            assert reached(upstream_tcp, connected(family, server, uid=KUMA_DP_UID))
-        flows = hosts["here"].run("conntrack", "-L", "-f", f"ipv{family}", "-p", "udp").stdout.splitlines()
-        for client, zone in ((asking, "zone=2"), (forwarding, "zone=1")):
-            lines = [line for line in flows if f"sport={client.getsockname()[1]} dport=53" in line]
-            assert len(lines) == 1, flows
-            assert zone in lines[0]
-            assert "[UNREPLIED]" not in lines[0]
-
-
-@each_backend
-@each_family
-def test_only_the_dns_of_listed_servers_is_redirected_if_so_wished(
-    backend: str, family: int, tmp_path
-) -> None:
-    with network("here", "listed", "other") as hosts:
-        listed, other = ((address(hosts[name], family), 53) for name in ("listed", "other"))
-        conf = tmp_path / "resolv.conf"
-        conf.write_text(f"search mesh\nnameserver {listed[0]}\n")
-        (tmp_path / "settings").write_text(f"redirect: {{dns: {{resolvConfigPath: {conf}}}}}")
-        with hosts["other"].inside():
-            elsewhere = listening(family, 53, udp=True)
-        with on(hosts["here"], backend, "--redirect-dns", f"--config-file={conf.parent / 'settings'}"):
-            resolver, resolver_tcp = name_server(family), listening(family, DNS)
-            sidecar = listening(family, OUTBOUND)
-            answered(resolver, connected(family, listed, udp=True))
-            assert accepted(resolver_tcp, connected(family, listed)) == listed
-            answered(elsewhere, connected(family, other, udp=True))
-            assert accepted(sidecar, connected(family, other)) == other
-
-
-@each_backend
-@each_family
 def test_what_is_excluded_leaves_as_it_is(backend: str, family: int) -> None:
     with network("here", "there", "friend") as hosts:
         here, there, friend = hosts.values()
@@ -276,51 +144,6 @@ def test_what_is_excluded_leaves_as_it_is(backend: str, family: int) -> None:
 
 
 @each_backend
-def test_the_resolver_of_docker_still_answers_kuma_dp(backend: str) -> None:
-    kind = "iptables-legacy" if backend == "iptables-legacy" else "iptables-nft"
-    with network("here") as hosts:
-        here = hosts["here"]
-        with here.inside():
-            embedded, embedded_tcp = opened(4, uid=0, udp=True), opened(4, uid=0)
-            for sock in (embedded, embedded_tcp):
-                sock.bind(("127.0.0.11", 0))
-            embedded_tcp.listen()
-        udp, tcp = embedded.getsockname()[1], embedded_tcp.getsockname()[1]
-        here.run(
-            f"{kind}-restore",
-            stdin=f"""*nat
-:DOCKER_OUTPUT - [0:0]
-:DOCKER_POSTROUTING - [0:0]
--A OUTPUT -d 127.0.0.11/32 -j DOCKER_OUTPUT
--A POSTROUTING -d 127.0.0.11/32 -j DOCKER_POSTROUTING
--A DOCKER_OUTPUT -d 127.0.0.11/32 -p tcp -m tcp --dport 53 -j DNAT --to-destination 127.0.0.11:{tcp}
--A DOCKER_OUTPUT -d 127.0.0.11/32 -p udp -m udp --dport 53 -j DNAT --to-destination 127.0.0.11:{udp}
--A DOCKER_POSTROUTING -s 127.0.0.11/32 -p tcp -m tcp --sport {tcp} -j SNAT --to-source :53
--A DOCKER_POSTROUTING -s 127.0.0.11/32 -p udp -m udp --sport {udp} -j SNAT --to-source :53
-COMMIT
-""",
-        )
-        server = ("127.0.0.11", 53)
-        with on(here, backend, "--redirect-all-dns-traffic"):
-            resolver, resolver_tcp = name_server(4), listening(4, DNS)
-            answered(resolver, connected(4, server, udp=True))
-            answered(embedded, connected(4, server, udp=True, uid=KUMA_DP_UID))
-            accepted(resolver_tcp, connected(4, server))
-            accepted(embedded_tcp, connected(4, server, uid=KUMA_DP_UID))
-
-
-@each_backend
-def test_a_resolver_of_this_host_is_asked_by_kuma_dp_alone(backend: str) -> None:
-    stub = ("127.0.0.53", 53)
-    with network("here") as hosts, on(hosts["here"], backend, "--redirect-all-dns-traffic"):
-        resolved, resolved_tcp = (listening(4, 53, host=stub[0], udp=udp) for udp in (True, False))
-        answered(resolved, connected(4, stub, udp=True, uid=KUMA_DP_UID))
-        assert reached(resolved_tcp, connected(4, stub, uid=KUMA_DP_UID))
-        answered(name_server(4), connected(4, stub, udp=True))
-        assert accepted(listening(4, DNS), connected(4, stub)) == stub
-
-
-@each_backend
 def test_a_virtual_network_is_redirected_like_this_hosts_own_connections(backend: str) -> None:
     with network("here", "container") as hosts:
         here, container = hosts.values()
@@ -348,3 +171,45 @@ def test_with_ipv4_alone_ipv6_is_as_before(backend: str) -> None:
         with on(hosts["here"], backend, "--ip-family-mode=ipv4"):
             client = connected(6, (hosts["there"].address_6, 8080))
             assert reached(server, client)
+
+
+@each_backend
+@each_family
+def test_connections_outlive_a_change_of_the_rules(backend: str, family: int) -> None:
+    with network("here", "there") as hosts:
+        here, there = hosts.values()
+        outwards, inwards = (address(there, family), 8080), (address(here, family), 22)
+        with there.inside():
+            server = listening(family, 8080)
+        with here.inside():
+            before = [connected(family, outwards)]
+            ssh = listening(family, 22)
+        with there.inside():
+            before.append(connected(family, inwards))
+        ends = [(before[0], server.accept()[0]), (before[1], ssh.accept()[0])]
+        with on(here, backend):
+            sidecar = listening(family, OUTBOUND)
+            redirected = connected(family, outwards)
+            ends.append((redirected, sidecar.accept()[0]))
+            for _ in range(2):
+                for client, accepted_here in ends:
+                    talks(client, accepted_here)
+                here.redirect("--redirect-all-dns-traffic", "--drop-invalid-packets")
+        for _, end in ends:
+            end.close()
+
+
+@each_backend
+@each_family
+def test_what_is_neither_tcp_nor_dns_is_left_alone(backend: str, family: int) -> None:
+    with network("here", "there") as hosts:
+        here, there = hosts.values()
+        with there.inside():
+            server = listening(family, 54, udp=True)
+        with on(here, backend, "--redirect-all-dns-traffic", "--drop-invalid-packets"):
+            own = listening(family, 54, udp=True)
+            answered(server, connected(family, (address(there, family), 54), udp=True))
+            assert echoed(family, address(there, family))
+            with there.inside():
+                answered(own, connected(family, (address(here, family), 54), udp=True))
+                assert echoed(family, address(here, family))

@@ -148,8 +148,37 @@ class TestResource:
             "dataplaneConfig": {"redirect": {"outbound": {"enabled": True, "port": 15001}}},
             "features": [IN_METADATA],
         }
-        assert refusal(body({**DATAPLANE, "networking": networking}, **request)) == expected
-        assert bootstrap(body({**DATAPLANE, "networking": networking}))
+        declared = {**DATAPLANE, "networking": networking}
+        assert refusal(body(declared, **request)) == expected
+        assert refusal(body(declared, features=[IN_METADATA])) == expected
+        assert refusal(body(dataplaneResource="", **request), facts(declared)) == expected
+        assert bootstrap(body(declared))
+        off = {"dataplaneConfig": {"redirect": {"outbound": {"enabled": False, "port": 15001}}}}
+        assert bootstrap(body(declared, features=[IN_METADATA], **off))
+
+    def test_outbounds_of_a_proxy_that_binds_the_addresses_of_all_services(self) -> None:
+        outbounds = [{"port": 20000, "tags": {"kuma.io/service": "backend"}}]
+        declared = {**DATAPLANE, "networking": {**DATAPLANE["networking"], "outbound": outbounds}}
+        assert refusal(body(declared, features=[BIND_OUTBOUNDS])) == (
+            422,
+            "outbound: should be empty since the addresses of all services of the mesh are bound",
+        )
+        assert bootstrap(body(features=[BIND_OUTBOUNDS]))
+
+    @pytest.mark.parametrize(
+        ("config", "text"),
+        [
+            ("on", "dataplaneConfig: must be an object"),
+            ({"ipFamilyMode": "both"}, "dataplaneConfig.ipFamilyMode: must be dualstack or ipv4"),
+            (
+                {"redirect": {"outbound": {"enabled": True, "port": 70000}}},
+                "dataplaneConfig.redirect.outbound.port: must be in the range [1, 65535]",
+            ),
+        ],
+    )
+    def test_redirection_that_cannot_be_meant(self, config: Any, text: str) -> None:
+        for features in ([], [IN_METADATA]):
+            assert refusal(body(dataplaneConfig=config, features=features)) == (422, text)
 
     def test_unknown_proxy_type(self) -> None:
         assert refusal(body(proxyType="gateway")) == (

@@ -12,6 +12,7 @@ from kumactl.redirect.choice import (
     Candidate,
     backend_of,
     choose,
+    leaves_alone,
     may_change_tables,
     refuse_impossible,
 )
@@ -64,7 +65,6 @@ def test_a_wish_is_granted_or_told_why_not() -> None:
     [
         ({"ebpf": {"enabled": True}}, "--ebpf-enabled: "),
         ({"storeFirewalld": True}, "--store-firewalld: "),
-        ({"comments": {"disabled": True}}, "--disable-comments: "),
         ({"redirect": {"inbound": {"excludePortsForUIDs": ["1"]}}}, "what comes from elsewhere has no uid"),
     ],
 )
@@ -83,3 +83,22 @@ def test_everything_else_is_not_refused() -> None:
 )
 def test_the_capability_is_read(status: str, may: bool) -> None:
     assert may_change_tables(status) is may
+
+
+@pytest.mark.parametrize(
+    ("exclusions", "uid", "alone"),
+    [
+        ([], 5678, True),
+        ([], 101, False),
+        (["53:101"], 101, True),
+        (["udp:1-100:100-102", "7"], 101, True),
+        (["tcp:53:101"], 101, False),
+        (["54:101"], 101, False),
+        (["53:102"], 101, False),
+        (["53:100"], 101, False),
+        (["101"], 101, True),
+    ],
+)
+def test_whose_dns_is_not_redirected(exclusions: list[str], uid: int, alone: bool) -> None:
+    config = resolved({"redirect": {"outbound": {"excludePortsForUIDs": exclusions}}}).settings
+    assert leaves_alone(config, uid, 5678) is alone

@@ -88,6 +88,9 @@ def test_the_port(flags: dict[str, Any], transparent: Config | None, port: int, 
         (Config(vnet_networks=("docker0:172.17.0.0/16",)), {}, ("0.0.0.0", "::")),
         (Config(vnet_networks=("docker0:172.17.0.0/16",)), {"ipv6": False}, ("0.0.0.0",)),
         (DEFAULT, {"dns_address": ("10.0.0.1",)}, ("10.0.0.1",)),
+        (None, {"dns_address": ("10.0.0.1", "::0:1", "10.0.0.1", "::1")}, ("10.0.0.1", "::1")),
+        (None, {"dns_address": ("10.0.0.1", "0.0.0.0", "::1")}, ("0.0.0.0", "::1")),
+        (None, {"dns_address": ("::1", "::", "10.0.0.1")}, ("::", "10.0.0.1")),
     ],
 )
 def test_addresses_are_local_ones_unless_more_is_asked_for(
@@ -123,17 +126,32 @@ def test_settings_of_the_transparent_proxy_come_from_flag_or_files() -> None:
         ({"dns_envoy_port": 0}, "--dns-envoy-port .* between 1 and 65535"),
         ({"dns_prometheus_port": -1}, "--dns-prometheus-port .* between 0 and 65535"),
         ({"dns_address": ("127.0.0.1", "localhost")}, "'localhost' is not an IP address"),
+        ({"dns_address": ("fe80::1%eth0",)}, "has a scope"),
+        ({"dns_address": ("224.0.0.1",)}, "stands for many hosts"),
+        ({"dns_address": ("255.255.255.255",)}, "stands for many hosts"),
+        ({"transparent_proxy_config": ()}, "--transparent-proxy-config names no file"),
+        (
+            {"dns_proxy_port": 5_353, "dns_prometheus_port": 5_353},
+            r"--dns-proxy-port .* and --dns-prometheus-port .* are both 5353",
+        ),
+        ({"dns_prometheus_port": 9_902, "readiness_port": 9_902}, "and KUMA_READINESS_PORT are both 9902"),
     ],
 )
 def test_unusable_values_are_refused(flags: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        name_serving.check(resolved(**flags).settings)
+        name_serving.check(resolved(**flags))
     assert caught.value.exit_code == 2
 
 
 def test_values_of_a_name_server_that_is_off_are_not_judged() -> None:
-    name_serving.check(resolved(dns_enabled=False, dns_proxy_port=70_000).settings)
-    name_serving.check(resolved(resource_file="-", transparent_proxy=True).settings)
+    name_serving.check(resolved(dns_enabled=False, dns_proxy_port=70_000))
+    name_serving.check(resolved(resource_file="-", transparent_proxy=True))
+
+
+def test_ports_that_nobody_chose_move_out_of_the_way() -> None:
+    name_serving.check(resolved(dns_prometheus_port=15_053))
+    name_serving.check(resolved(readiness_port=19_153))
+    name_serving.check(resolved(dns_proxy_port=9_902))
 
 
 def test_options_without_effect_are_told() -> None:
@@ -156,3 +174,18 @@ def test_options_without_effect_are_told() -> None:
 def test_a_zone_proxy_is_told_that_it_has_no_outbounds() -> None:
     told = name_serving.warnings(resolved(proxy_type="ingress", transparent_proxy=True, bind_outbounds=True))
     assert [line.split(" ")[0] for line in told] == ["--transparent-proxy", "--bind-outbounds"]
+
+
+def test_where_connections_are_redirected_to() -> None:
+    assert name_serving.redirect_ports(None, DEFAULT) == (15_001, 15_006)
+    assert name_serving.redirect_ports(None, Config(inbound_enabled=False)) == (15_001,)
+    assert name_serving.redirect_ports(None, Config(outbound_enabled=False)) == (15_006,)
+    assert name_serving.redirect_ports(redirected_dataplane(), Config(inbound_port=1)) == (15_001, 1)
+    assert name_serving.redirect_ports(redirected_dataplane(), None) == (15_001,)
+    assert name_serving.redirect_ports(None, None) == ()
+
+
+@pytest.mark.parametrize("proxying", ["7", "{redirectPortOutbound: x}", "{redirectPortInbound: 70000}", "[]"])
+def test_what_the_control_plane_will_not_take_holds_no_port(proxying: str) -> None:
+    text = f"{{type: Dataplane, name: web-1, networking: {{transparentProxying: {proxying}}}}}"
+    assert name_serving.redirect_ports(parse_resource(text, "dataplane", "dp.yaml"), None) == ()

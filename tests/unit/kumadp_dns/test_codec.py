@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dnslib
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dns_queries import table_of
@@ -15,6 +16,8 @@ from kumadp_dns import query as decision
 from kumadp_dns.query import Answer, Forward, decide
 from kumadp_dns.table import A_IN, KEY_HEAD, Table
 from kumadp_dns.wire import encode_name
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 label = st.sampled_from(["a", "backend", "x_y", "svc", "0", "b" * 63, "-"])
 domain = st.sampled_from(["mesh", "mesh.local", "corp", "example.org", "in-addr.arpa"])
@@ -87,6 +90,7 @@ def check(packet: bytes, answer: Answer, *, tcp: bool) -> dns.message.Message:
     return theirs
 
 
+@patient
 @given(st.data(), st.booleans())
 def test_every_answer_is_one_to_its_query(draw: st.DataObject, tcp: bool) -> None:
     table = draw.draw(tables)
@@ -102,6 +106,7 @@ def test_every_answer_is_one_to_its_query(draw: st.DataObject, tcp: bool) -> Non
         assert all(rrset.ttl == table.ttl for rrset in (*reply.answer, *reply.authority))
 
 
+@patient
 @given(st.data())
 def test_the_ready_answer_and_the_two_ways_to_one_agree(draw: st.DataObject) -> None:
     table = draw.draw(tables)
@@ -119,6 +124,7 @@ def test_the_ready_answer_and_the_two_ways_to_one_agree(draw: st.DataObject) -> 
             assert decide(packet, table, tcp=False) == short
 
 
+@patient
 @given(st.binary(max_size=300), st.booleans())
 def test_any_bytes_are_decided(packet: bytes, tcp: bool) -> None:
     answer = decide(packet, table_of(), tcp=tcp)

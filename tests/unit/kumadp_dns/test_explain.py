@@ -83,6 +83,13 @@ def test_where_there_is_no_room_the_reply_stays_as_it_is() -> None:
     assert explain.read_answer(explain.annotate(packet, reply, "x" * 100, tcp=True)).origin == "x" * 100
 
 
+def test_a_reply_with_something_behind_its_opt_record_stays_as_it_is() -> None:
+    packet = explain.build_question("example.com", "A")
+    reply = upstream(packet, use_edns=0)
+    signed = reply[:11] + b"\2" + reply[12:] + b"\0\0\xfa\0\xff\0\0\0\0\0\0"
+    assert explain.annotate(packet, signed, "here", tcp=False) == signed
+
+
 def test_who_does_not_speak_edns_gets_no_option() -> None:
     answer = decide(query("backend.mesh"), TABLE, tcp=False)
     assert isinstance(answer, Answer)

@@ -9,12 +9,14 @@ import dns.flags
 import dns.message
 import dns.rcode
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dns_queries import answers, data, is_authoritative, is_cut, query, rcode, read, table_of, upstream
 from kumadp_dns.follow import MAX_ALIASES
 from kumadp_dns.query import finish
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 TABLE = table_of(ttl=77)
 
@@ -126,6 +128,21 @@ def test_aliases_of_other_names_are_not_followed() -> None:
     assert (rcode(reply), answers(reply)) == ("NXDOMAIN", ["CNAME backend.mesh."])
 
 
+def test_an_alias_of_another_class_is_not_followed() -> None:
+    asked = query("www.example.com")
+    sent = upstream(asked, ALIAS).replace(b"\xc0\x0c\0\5\0\1", b"\xc0\x0c\0\5\0\3")
+    assert "A 240.0.0.1" not in answers(finished(asked, sent))
+
+
+def test_an_alias_with_something_behind_its_name_is_none() -> None:
+    asked = query("www.example.com")
+    sent = upstream(asked, ALIAS)
+    target = b"\7backend\4mesh\0"
+    spoilt = sent.replace(b"\0\x0e" + target, b"\0\x0f" + target + b"\0")
+    assert spoilt != sent
+    assert rcode(finished(asked, spoilt)) == "SERVFAIL"
+
+
 def test_aliases_that_go_round_are_passed_on() -> None:
     asked = query("a.example.com")
     reply = finished(
@@ -182,8 +199,11 @@ def test_records_of_unknown_types_are_passed_on_byte_for_byte() -> None:
 def test_a_client_without_edns_gets_none() -> None:
     asked = query("www.example.com")
     glue = ("ns.example.com 9 A 198.51.100.9",)
-    sent = upstream(asked, *WHOLE, additional=glue, use_edns=0)
+    sent = upstream(
+        asked, *WHOLE, authority=("example.com 9 NS ns.example.com.",), additional=glue, use_edns=0
+    )
     reply = finished(asked, sent)
+    assert data(reply.authority) == ["NS ns.example.com."]
     assert (reply.edns, answers(reply), data(reply.additional)) == (
         -1,
         answers(read(sent)),
@@ -208,6 +228,13 @@ def test_a_long_reply_is_cut_between_records(edns: dict[str, int]) -> None:
     assert 20 < len(answers(reply)) < 80
     assert reply.edns == (0 if edns else -1)
     assert len(answers(finished(asked, sent, tcp=True))) == 200
+
+
+@pytest.mark.parametrize("size", range(700, 716))
+def test_a_cut_reply_fits_with_its_opt_record(size: int) -> None:
+    asked = query("www.example.com", use_edns=0, payload=size)
+    records = [f"www.example.com 60 A 198.51.100.{i}" for i in range(100)]
+    assert len(answers(finished(asked, upstream(asked, *records, use_edns=0)))) >= 40
 
 
 def test_what_is_only_useful_is_left_out_without_a_word() -> None:
@@ -268,6 +295,7 @@ def test_types_that_only_look_alike_in_another_case_are_different_questions() ->
     assert rcode(finished(asked, sent)) == "SERVFAIL"
 
 
+@patient
 @given(st.data())
 def test_any_bytes_are_finished(draw: st.DataObject) -> None:
     asked = query("www.example.com", use_edns=draw.draw(st.sampled_from([0, False])))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dns.edns
 import dns.flags
 import dns.message
+import dns.name
 import dns.opcode
 import dns.rdataclass
 import pytest
@@ -128,6 +131,31 @@ def test_unknown_names_of_the_mesh_do_not_exist_and_are_asked_of_nobody(name: st
 def test_all_other_names_are_for_others_to_answer(name: str, qtype: str, shown: str) -> None:
     for table in (TABLE, None):
         assert decide(query(name, qtype), table, tcp=False) == Forward(shown)
+
+
+def test_a_domain_exists_without_names_and_a_reverse_name_under_a_domain() -> None:
+    assert rcode(ask(query("mesh"), EMPTY)) == "NOERROR"
+    table = table_of(domains=("in-addr.arpa",))
+    assert rcode(ask(query("1.0.0.240.in-addr.arpa", "TXT"), table)) == "NOERROR"
+    assert rcode(ask(query("99.0.0.240.in-addr.arpa", "TXT"), table)) == "NXDOMAIN"
+
+
+@pytest.mark.parametrize("qtype", ["A", "AAAA"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"use_edns": 0},
+        {"use_edns": 0, "options": [dns.edns.GenericOption(10, b"12345678")]},
+        {"flags": 0},
+    ],
+    ids=["plain", "edns", "cookie", "not-recursive"],
+)
+def test_frequent_ways_to_ask_are_answered_the_short_way(
+    qtype: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kumadp_dns.query.wire.read_query", lambda packet: pytest.fail("the long way"))
+    assert len(answers(ask(query("BackEnd.mesh", qtype, **options), TABLE))) == 1
 
 
 def test_a_name_is_matched_label_by_label() -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Generator
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dns_queries import NAMES, document_of, table_of
@@ -14,6 +14,8 @@ from kumadp_dns.build import MAX_ADDRESSES, MAX_REFUSED, MAX_REVERSE_NAMES, buil
 from kumadp_dns.document import Document, Record
 from kumadp_dns.table import A_IN, AAAA_IN, KEY_HEAD, NAMES_AT_ONCE, Refused, Table, dump, load
 from kumadp_dns.wire import encode_name
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 MANY = {f"service-{number}.svc.mesh": (f"240.0.{number >> 8}.{number & 255}",) for number in range(2_000)}
 FULL = {"full.mesh": [f"240.1.{i >> 8}.{i & 255}" for i in range(300)], **NAMES}
@@ -118,6 +120,10 @@ def test_domains_may_lie_within_domains() -> None:
     assert table.zone_of(encode_name("corp.mesh")) == encode_name("mesh")
 
 
+def test_domains_have_parents_without_a_name_under_them() -> None:
+    assert encode_name("corp.mesh") in table_of({}, domains=("mesh", "eu.corp.mesh")).hollow
+
+
 def test_names_of_an_address_are_bounded_and_in_order() -> None:
     table = table_of({f"n{i}.mesh": ("240.0.0.1", "::ffff:f000:1") for i in range(MAX_REVERSE_NAMES + 9)})
     expected = tuple(encode_name(f"n{i}.mesh") for i in range(MAX_REVERSE_NAMES))
@@ -172,6 +178,7 @@ def test_a_damaged_table_is_refused(bit: int) -> None:
             loaded(load(bytes(damaged)))
 
 
+@patient
 @given(st.binary(max_size=100))
 def test_bytes_that_are_no_table_are_refused(blob: bytes) -> None:
     with pytest.raises(ValueError, match="the name table is not whole"):

@@ -8,12 +8,14 @@ import dns.exception
 import dns.name
 import dns.wire
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dns_queries import query
 from kumadp_dns import wire
 from kumadp_dns.wire import Malformed
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 HEADER = b"\x12\x34\x01\0\0\1\0\0\0\0\0\0"
 QUESTION = b"\7backend\4mesh\0\0\1\0\1"
@@ -22,6 +24,7 @@ printable = st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_charac
 labels = st.text(printable, min_size=1, max_size=63)
 
 
+@patient
 @given(st.lists(labels, min_size=1, max_size=8))
 def test_a_name_is_encoded_as_others_do(parts: list[str]) -> None:
     text = ".".join(parts)
@@ -109,6 +112,7 @@ def test_pointers_to_pointers_do_not_make_a_name_longer_than_allowed() -> None:
         wire.read_name(message, len(message) - 66)
 
 
+@patient
 @given(st.binary(max_size=80), st.integers(0, 40))
 @example(b"\1a\xc0\x0c", 0)
 def test_names_are_read_as_others_read_them(content: bytes, at: int) -> None:
@@ -175,6 +179,7 @@ def test_a_record_that_is_not_ours_to_read_is_no_fault() -> None:
     assert wire.read_query(HEADER[:11] + b"\2" + QUESTION + OPT + signature).edns is not None
 
 
+@patient
 @given(st.binary(max_size=200))
 def test_whatever_is_read_is_read_or_malformed(content: bytes) -> None:
     for packet in (content, HEADER + content, HEADER[:11] + b"\1" + QUESTION + content):

@@ -29,7 +29,7 @@ VALUES = {"service": "backend", "zone": "east", "empty": ""}
     ],
 )
 def test_fields_are_replaced(text: str, expected: str) -> None:
-    assert parse(text).render(VALUES) == expected
+    assert parse(text).render(VALUES, 100) == expected
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,20 @@ def test_what_is_wrong_is_said_in_the_words_of_go(text: str, message: str) -> No
     assert str(caught.value) == message
 
 
+def test_a_template_is_not_as_long_as_one_likes() -> None:
+    assert parse("{{.a}}" * 682).render({"a": "b"}, 1000) == "b" * 682
+    with pytest.raises(TemplateError, match="has 600000 characters, at most 4096 are supported"):
+        parse("{{.a}}" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("x", "x-x-x-x-"), ("x" * 8, "x" * 8), ("xyz", "xyz-xyz-"), ("x" * 10_000_000, "x" * 8)],
+)
+def test_what_a_template_makes_is_cut_off(value: str, expected: str) -> None:
+    assert parse("{{.a}}-" * 500).render({"a": value}, 8) == expected
+
+
 @given(st.text(st.sampled_from("{}.-/* \naé_0"), max_size=40))
 def test_no_text_does_harm(text: str) -> None:
     try:
@@ -59,4 +73,4 @@ def test_no_text_does_harm(text: str) -> None:
     except TemplateError:
         return
     assert "".join(part for part in template.parts if isinstance(part, str)) in text or "{{" in text
-    assert len(template.render({})) <= 10 * len(text)
+    assert len(template.render({}, 1000)) <= 10 * len(text)

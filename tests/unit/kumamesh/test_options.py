@@ -8,6 +8,7 @@ import click
 import pytest
 
 from kumamesh import commands
+from kumamesh.errors import EXIT_USAGE
 from kumamesh.options import add_flags
 from kumamesh.settings import Seconds, option
 
@@ -51,3 +52,17 @@ def test_the_longest_variable_is_not_broken(text: str) -> None:
 
 def test_the_default_of_a_secret_is_not_shown(text: str) -> None:
     assert "hidden" not in text
+
+
+def test_a_wrong_part_of_a_list_is_told_with_its_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    @dataclass(frozen=True)
+    class Lists:
+        ports: tuple[int, ...] = option((), flag="ports", help="Which")
+
+    @click.command(cls=commands.Command)
+    @add_flags(Lists)
+    def command(**_: object) -> None:
+        raise AssertionError
+
+    assert commands.run(command, "x", ["--ports", "1,2", "--ports", "3,ssh"]) == EXIT_USAGE
+    assert capsys.readouterr().err == "Error: Invalid value for '--ports': 'ssh' is not a whole number\n"

@@ -33,6 +33,20 @@ def test_a_response_is_read_back_by_protobuf(
     ] == [(item.name, item.version, CLUSTER, item.body) for item in resources]
 
 
+def test_a_body_that_is_made_when_it_is_sent_is_made_once() -> None:
+    made: list[bytes] = []
+
+    def make() -> bytes:
+        made.append(b"body")
+        return made[-1]
+
+    deferred = XdsResource(CLUSTER, "a", "1", make)
+    response = encode_response(DeltaResponse(CLUSTER, "1", (deferred,), ()), "cp-1")
+    assert len(made) == 1
+    kept = XdsResource(CLUSTER, "a", "1", b"body")
+    assert response == encode_response(DeltaResponse(CLUSTER, "1", (kept,), ()), "cp-1")
+
+
 def test_a_request_with_everything() -> None:
     message = DeltaDiscoveryRequest(
         type_url=CLUSTER,

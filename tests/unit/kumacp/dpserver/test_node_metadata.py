@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from kumacp.dpserver.node import ProxyType, parse_node, presentable, without_token
 from kumacp.dpserver.refusal import Refused, Status
+from kumacp.xds.model import Redirection
+from kumacp.xds.transparent import DEFAULT_REDIRECTION
 from kumamesh.resource import ResourceKey
 
 JSON = st.recursive(
@@ -27,7 +29,13 @@ KEYS = (
     "version",
     "workdir",
     "ipv6Enabled",
+    "dataplane.dns.port",
+    "transparentProxy",
 )
+
+
+def test_redirection_that_cannot_be_read_leaves_the_word_to_the_dataplane() -> None:
+    assert parse_node("default.web-1", {"transparentProxy": "on"}).proxy.redirection is None
 
 
 def test_metadata_of_a_sidecar() -> None:
@@ -41,6 +49,14 @@ def test_metadata_of_a_sidecar() -> None:
             "features": ["feature-delta-grpc", "feature-reuse-port"],
             "workdir": "/run/kuma",
             "ipv6Enabled": False,
+            "dataplane.dns.port": "15054",
+            "transparentProxy": {
+                "ipFamilyMode": "ipv4",
+                "redirect": {
+                    "inbound": {"enabled": True, "port": 15006.0},
+                    "outbound": {"enabled": True, "port": 15001.0},
+                },
+            },
         },
     )
     assert node.key == ResourceKey("Dataplane", "default", "web.1")
@@ -49,11 +65,14 @@ def test_metadata_of_a_sidecar() -> None:
     assert (node.proxy.admin_address, node.proxy.admin_port) == ("0.0.0.0", 9901)
     assert (node.proxy.readiness_port, node.proxy.workdir) == (9902, "/run/kuma")
     assert not node.proxy.ipv6_enabled
+    assert node.proxy.dns_port == 15054
+    assert node.proxy.redirection == Redirection(15001, 15006, ipv6=False)
 
 
 def test_metadata_that_is_absent_has_defaults() -> None:
     node = parse_node("default.web-1", {})
     assert node.proxy_type is ProxyType.DATAPLANE
+    assert (node.proxy.dns_port, node.proxy.redirection) == (0, DEFAULT_REDIRECTION)
     assert node.proxy.ipv6_enabled
     assert node.resource is None
 

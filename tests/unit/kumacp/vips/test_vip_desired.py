@@ -86,7 +86,7 @@ def test_every_service_that_a_dataplane_offers_has_a_name() -> None:
         (Kind.SERVICE, "a"): [(0, {"kuma.io/service": "a"}, "service")],
         (Kind.SERVICE, "b"): [(0, {"kuma.io/service": "b"}, "service")],
     }
-    assert found.conflicts == ()
+    assert found.conflicts == {}
 
 
 def test_unready_inbounds_count_and_ignored_ones_and_those_without_a_port_do_not() -> None:
@@ -121,7 +121,7 @@ def test_of_external_services_with_one_address_the_first_by_name_has_it() -> Non
         (80, "external-service:a"),
         (81, "external-service:c"),
     ]
-    assert found.conflicts == (
+    assert tuple(found.conflicts.values()) == (
         "h.example:80 leads to the ExternalService a, and not to the ExternalService b;"
         " set networking.disableHostDNSEntry in all but one of them",
     )
@@ -148,7 +148,7 @@ def test_a_virtual_outbound_makes_names_and_ports_of_tags() -> None:
         (9090, {**kept, "port": "9090"}, "virtual-outbound:b"),
     ]
     assert len(found.entries) == 3
-    assert found.conflicts == ()
+    assert found.conflicts == {}
 
 
 def test_a_virtual_outbound_sees_only_the_service_of_an_external_service() -> None:
@@ -173,7 +173,7 @@ def test_the_more_specific_virtual_outbound_wins_then_the_younger_then_the_first
     same = virtual("b", "x.mesh", parameters=({"name": "version"},))
     found = names(backend, same, virtual("a", "x.mesh"))
     assert shown(found.entries)[Kind.FQDN, "x.mesh"][0][2] == "virtual-outbound:a"
-    assert found.conflicts == (
+    assert tuple(found.conflicts.values()) == (
         "x.mesh:80 leads to kuma.io/service=backend (VirtualOutbound a), and not to"
         " kuma.io/service=backend version=v1 (VirtualOutbound b)",
     )
@@ -182,7 +182,7 @@ def test_the_more_specific_virtual_outbound_wins_then_the_younger_then_the_first
 def test_many_claims_of_one_name_are_one_line() -> None:
     services = [dataplane(f"dp-{number}", f"s{number:03}") for number in range(50)]
     found = names(*services, virtual("all", "all.mesh"))
-    assert found.conflicts == (
+    assert tuple(found.conflicts.values()) == (
         "all.mesh:80 leads to kuma.io/service=s000 (VirtualOutbound all), and not to"
         " kuma.io/service=s001 (VirtualOutbound all) and 48 others",
     )
@@ -194,7 +194,7 @@ def test_tags_of_which_no_name_can_be_made_are_told_once() -> None:
         virtual("vo", "x.mesh", "{{.port}}", parameters=({"name": "port"},)),
     )
     assert set(found.entries) == {*((Kind.SERVICE, name) for name in "abc"), (Kind.FQDN, "x.mesh")}
-    assert found.conflicts == (
+    assert tuple(found.conflicts.values()) == (
         "the VirtualOutbound vo makes no name of 2 services that it selects: evaluation of template with"
         ' parameters didn\'t evaluate to a parsable number result="<no value>"',
     )
@@ -202,10 +202,38 @@ def test_tags_of_which_no_name_can_be_made_are_told_once() -> None:
 
 def test_names_that_become_one_are_told() -> None:
     found = plan(facts(dataplane("one", "a_b", "a.b")).snapshot(), Held(), VipSettings())
-    assert found.conflicts == (
+    assert tuple(found.conflicts.values()) == (
         "the name a.b.mesh leads to the service a_b, and no more to the service a.b; rename all but one",
     )
     assert list(found.added) == [(Kind.SERVICE, "a.b"), (Kind.SERVICE, "a_b")]
+
+
+def test_a_conflict_that_grows_is_the_same_conflict() -> None:
+    def conflicts(count: int) -> dict[str, str]:
+        services = [dataplane(f"dp-{number}", f"s{number:03}") for number in range(count)]
+        missing = virtual("none", "{{.v}}", parameters=({"name": "v"},))
+        return dict(names(*services, missing, virtual("all", "all.mesh")).conflicts)
+
+    few, many = conflicts(3), conflicts(50)
+    assert few.keys() == many.keys()
+    assert few.values() != many.values()
+    assert len(few) == 2
+
+
+def test_a_host_is_one_however_it_is_written() -> None:
+    backend = {"kuma.io/service": "Backend"}
+    found = names(
+        dataplane("one", backend),
+        external("a", "UP.example:80"),
+        external("b", "up.example.:81"),
+        external("c", "[FD00:0::1]:80"),
+        external("d", "[fd00::1]:81"),
+        virtual("vo", "{{.service}}.corp."),
+    )
+    hosts = {
+        name: len(one.outbounds) for (kind, name), one in found.entries.items() if kind is not Kind.SERVICE
+    }
+    assert hosts == {"up.example": 2, "fd00::1": 2, **{f"{name}.corp": 1 for name in ("backend", *"abcd")}}
 
 
 def test_a_further_instance_changes_nothing_and_the_last_one_that_goes_does() -> None:
@@ -259,3 +287,80 @@ def test_an_outbound_of_one_port_is_kept_in_order_of_ports() -> None:
         VipOutbound(443, tags, "service"),
         VipOutbound(8080, tags, "service"),
     )
+
+
+GRACE_S = 60.0
+V1 = {"kuma.io/service": "a", "version": "v1"}
+V2 = {"kuma.io/service": "a", "version": "v2"}
+
+
+def kept_for_a_while(*resources: Resource) -> MeshFacts:
+    kept = MeshFacts(GRACE_S)
+    for resource in resources:
+        kept.note(resource.key, resource, 0.0)
+    return kept
+
+
+def test_the_restart_of_the_only_instance_changes_nothing() -> None:
+    one = dataplane("one", "a")
+    kept = kept_for_a_while(one)
+    before = kept.snapshot()
+    for now in range(100):
+        assert not kept.note(one.key, None, now)
+        assert not kept.expire(now + GRACE_S - 1)
+        assert not kept.note(one.key, one, now + GRACE_S - 1)
+    assert kept.next_expiry is None
+    assert not kept.expire(1e9)
+    assert kept.snapshot() == before
+
+
+def test_a_service_that_stays_away_goes_when_its_time_is_over() -> None:
+    one, two = dataplane("one", "a"), dataplane("two", "b")
+    kept = kept_for_a_while(one, two)
+    kept.note(two.key, None, 5.0)
+    kept.note(one.key, None, 7.0)
+    assert kept.next_expiry == 5.0 + GRACE_S
+    assert kept.expire(5.0 + GRACE_S)
+    assert kept.snapshot().services == {"a"}
+    assert kept.expire(7.0 + GRACE_S)
+    assert kept.snapshot() == MeshFacts().snapshot()
+    assert kept.note(one.key, one, 100.0)
+
+
+def test_without_a_grace_period_names_go_at_once_as_in_kuma() -> None:
+    one = dataplane("one", "a")
+    kept = facts(one)
+    assert kept.note(one.key, None)
+    assert kept.snapshot().services == frozenset()
+    assert kept.next_expiry is None
+
+
+def test_what_is_offered_now_comes_before_what_was_offered() -> None:
+    vo = virtual("vo", "{{.service}}.corp", parameters=({"name": "version"},))
+    kept = kept_for_a_while(dataplane("one", V1), dataplane("two", V2), vo)
+    name = (Kind.FQDN, "a.corp")
+    assert dict(desired(kept.snapshot()).entries[name].outbounds[0].tags) == V1
+    assert kept.note(ResourceKey("Dataplane", "default", "one"), None, 1.0)
+    found = desired(kept.snapshot())
+    assert dict(found.entries[name].outbounds[0].tags) == V2
+    assert found.conflicts == {}
+    assert kept.note(ResourceKey("Dataplane", "default", "two"), None, 2.0)
+    assert dict(desired(kept.snapshot()).entries[name].outbounds[0].tags) == V1
+    assert kept.expire(1.0 + GRACE_S)
+    assert dict(desired(kept.snapshot()).entries[name].outbounds[0].tags) == V2
+    assert kept.expire(2.0 + GRACE_S)
+    assert desired(kept.snapshot()).entries == {}
+
+
+def test_facts_that_are_made_anew_keep_what_was_leaving() -> None:
+    vo = virtual("vo", "{{.service}}.{{.version}}", parameters=({"name": "version"},))
+    before = kept_for_a_while(dataplane("one", V1), dataplane("two", V2), dataplane("three", "b"), vo)
+    before.note(ResourceKey("Dataplane", "default", "one"), None, 1.0)
+    again = kept_for_a_while(dataplane("two", V2), vo)
+    again.inherit(before, 10.0)
+    assert desired(again.snapshot()).entries == desired(before.snapshot()).entries
+    assert again.expire(10.0 + GRACE_S)
+    assert again.snapshot() == facts(dataplane("two", V2), vo).snapshot()
+    at_once = facts(vo)
+    at_once.inherit(before, 10.0)
+    assert at_once.snapshot() == facts(vo).snapshot()

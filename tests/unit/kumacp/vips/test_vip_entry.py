@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kumacp.vips.entry import Kind, VipEntry, VipOutbound, parse, read, render
+from kumacp.vips.entry import Kind, Reading, Released, VipEntry, VipOutbound, parse, read, render
 
 KUMA = (
     '{"0:backend":{"address":"240.0.0.0","outbounds":[{"Port":0,"TagSet":{"kuma.io/service":"backend"},'
@@ -52,7 +52,7 @@ def test_a_name_for_which_there_was_no_address_is_left_out() -> None:
 
 def test_a_host_that_is_an_ipv6_address_keeps_its_colons() -> None:
     vips = {(Kind.HOST, "fd00::1"): entry(Kind.HOST, "fd00::1", "fd00::1", VipOutbound(80, (), "x"))}
-    assert parse(render(vips)) == vips
+    assert read(render(vips)).vips == vips
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,37 @@ def test_what_holds_of_a_broken_document_is_taken() -> None:
     assert reading.vips == {key: one for key, one in parse(KUMA).items() if key != (Kind.SERVICE, "backend")}
 
 
+def test_what_was_released_is_kept_beside_the_names_and_is_none() -> None:
+    vips = parse(KUMA)
+    released = {(Kind.SERVICE, "gone"): Released("240.0.0.9", 1_763_744_000)}
+    text = render(vips, released)
+    assert '"0:gone":{"address":"240.0.0.9","outbounds":[],"released":1763744000}' in text
+    assert read(text) == Reading(vips, released, ())
+    assert parse(text) == vips
+
+
+@pytest.mark.parametrize("since", ["-1", "1.5", '"1"', "true", "null", str(2**40)])
+def test_a_release_at_no_time_is_a_fault(since: str) -> None:
+    text = json.dumps({"0:a": {"address": "240.0.0.1", "outbounds": [], "released": 7}}).replace("7", since)
+    assert "has the time of release" in read(text).faults[0]
+    assert "has no address" in read('{"0:a":{"outbounds":[],"released":1}}').faults[0]
+
+
+def test_what_this_process_wrote_is_not_read_again() -> None:
+    vips = parse(KUMA)
+    text = render(vips)
+    kept = parse(text)
+    assert all(kept[key] is one for key, one in vips.items())
+    kept.clear()
+    assert parse(text) == vips
+    for number in range(20):
+        other = entry(Kind.SERVICE, "a", f"240.0.0.{number}", VipOutbound(0, (), "service"))
+        render({(Kind.SERVICE, "a"): other})
+    again = parse(text)
+    assert again == vips
+    assert all(again[key] is not one for key, one in vips.items())
+
+
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
 OUTBOUNDS = st.builds(
     VipOutbound,
@@ -109,6 +140,7 @@ ENTRIES = st.builds(
 def test_whatever_is_written_is_read_again(entries: list[VipEntry]) -> None:
     vips = {(one.kind, one.name): one for one in entries}
     text = render(vips)
+    assert read(text) == Reading(vips, {}, ())
     assert parse(text) == vips
     assert not set("<>&\u2028\u2029") & set(text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import product
 
 import pytest
 
@@ -28,6 +29,10 @@ A, B = (("kuma.io/service", "a"),), (("kuma.io/service", "b"),)
 def entry(kind: Kind, name: str, *ports: int, address: str = "240.0.0.7") -> VipEntry:
     origin = ("service", "external-service:es", "virtual-outbound:vo")[kind]
     return VipEntry(kind, name, address, tuple(VipOutbound(port, A, origin) for port in ports or (0,)))
+
+
+def told(*entries: VipEntry) -> list[str]:
+    return [line for _, line in collisions(entries, "mesh")]
 
 
 @pytest.mark.parametrize(
@@ -84,15 +89,45 @@ def test_of_equal_ports_the_first_counts() -> None:
 def test_of_several_claims_the_last_by_kind_and_name_wins_and_is_told() -> None:
     underscores, dots = entry(Kind.SERVICE, "a_b"), entry(Kind.SERVICE, "a.b")
     assert owners([underscores, dots], "mesh") == {"a_b.mesh": underscores, "a.b.mesh": underscores}
-    assert collisions([dots, underscores], "mesh") == (
-        "the name a.b.mesh leads to the service a_b, and no more to the service a.b; rename all but one",
-    )
+    assert told(dots, underscores) == [
+        "the name a.b.mesh leads to the service a_b, and no more to the service a.b; rename all but one"
+    ]
     virtual = entry(Kind.FQDN, "A.b.mesh", 80)
     assert owners([virtual, dots], "mesh") == {"a.b.mesh": virtual}
-    assert "leads to the VirtualOutbound vo, and no more to" in collisions([virtual, dots], "mesh")[0]
+    assert "leads to the VirtualOutbound vo, and no more to" in told(virtual, dots)[0]
     external = entry(Kind.HOST, "a.b.mesh", 80)
     assert owners([external, dots], "mesh")["a.b.mesh"] is external
-    assert collisions([dots, entry(Kind.SERVICE, "c_d")], "mesh") == ()
+    assert told(dots, entry(Kind.SERVICE, "c_d")) == []
+    many = told(
+        *(entry(Kind.SERVICE, f"a{mark}b{other}c{last}d") for mark, other, last in product("_.", repeat=3))
+    )
+    assert "and 2 others; rename" in many[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["a:b", ".", "..", "a..b", ".a", "a.", "x" * 64, "x." * 125 + "x", "a b", "a/b", "\u00fc", "*"]
+)
+def test_a_service_that_nobody_can_ask_for_has_no_name_and_that_is_told(name: str) -> None:
+    unspeakable = entry(Kind.SERVICE, name)
+    assert hostnames(unspeakable, "mesh") == ()
+    assert owners([unspeakable], "mesh") == {}
+    (line,) = told(unspeakable)
+    assert line.startswith(f"the service {name} has no name, because {name}.mesh is none")
+
+
+def test_a_name_whose_second_form_is_none_has_the_first() -> None:
+    assert hostnames(entry(Kind.SERVICE, "_a__b_"), "mesh") == ("_a__b_.mesh",)
+    assert told(entry(Kind.SERVICE, "_a__b_")) == []
+
+
+def test_a_host_that_is_the_virtual_address_of_something_else_is_told() -> None:
+    host = entry(Kind.HOST, "240.0.0.7", 443)
+    (line,) = told(host, entry(Kind.SERVICE, "a"))
+    assert line == (
+        "240.0.0.7, the host of the ExternalService es, is the virtual address of the service a;"
+        " choose another KUMA_DNS_SERVER_CIDR"
+    )
+    assert told(host, entry(Kind.SERVICE, "a", address="240.0.0.8")) == []
 
 
 def test_ipv6_is_the_mapped_form_or_the_same_place_in_a_range_of_its_own() -> None:
@@ -132,6 +167,7 @@ def test_the_settings_are_kumas() -> None:
         ({"dns_domain": "10.0.0.1"}, "is no domain"),
         ({"dns_service_vip_port": 65536}, "SERVICE_VIP_PORT=65536 is no port"),
         ({"vip_refresh_interval": -1.0}, "REFRESH_INTERVAL must not be negative"),
+        ({"dns_deletion_grace_period": -1.0}, "GRACE_PERIOD must not be negative"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_in_one_line(changes: dict[str, object], message: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kumamesh.errors import UserError
@@ -9,6 +11,7 @@ from kumamesh.settings import options
 from kumamesh.transparent_proxy.config import DEFAULT, Config, executables, load, resolved
 from kumamesh.transparent_proxy.exclusions import UidExclusion, uid_exclusion, virtual_network
 
+ENV = "KUMA_TRANSPARENT_PROXY_REDIRECT_"
 NO_FLAG = {
     "redirect.inbound.includePorts",
     "redirect.inbound.excludePortsForUIDs",
@@ -107,14 +110,66 @@ def test_flags_win_over_variables_and_those_over_files() -> None:
         ("wait: -1", "wait is wrong: -1"),
         ("retry: {sleepBetweenRetries: soon}", "sleepBetweenRetries is wrong: 'soon'"),
         ("redirect: 7", "unknown key redirect"),
+        ("[]", "a document must be settings such as redirect: {dns: {enabled: true}}, not a list"),
+        ("/etc/kuma/tp.yaml", "a document must be settings such as redirect: {dns: {enabled: true}}"),
+        ("kumaDPUsr:", "unknown key kumaDPUsr; did you mean kumaDPUser?"),
+        ("redirect: {dsn: ~}", "unknown key redirect.dsn; did you mean redirect.dns."),
+        ("redirect: {inbound: {port: {x: null}}}", "unknown key redirect.inbound.port.x; did you mean"),
+        ("redirect: {outbound: {excludePortsForIPs: ['fe80::1%eth0']}}", "'fe80::1%eth0' is neither an IP"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_its_place(text: str, said: str) -> None:
     with pytest.raises(UserError) as told:
         load([("fine.yaml", "wait: 1"), ("tp.yaml", text)])
-    assert str(told.value).startswith("tp.yaml: ")
+    assert str(told.value).startswith("tp.yaml:")
     assert said in str(told.value)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("document", "flags", "environ", "said"),
+    [
+        ({"redirect": {"inbound": {"port": 15001}}}, {}, {}, "redirect.outbound.port and redirect.inbound."),
+        ({"redirect": {"dns": {"enabled": True, "port": 7}}}, {"inbound_port": 7}, {}, "redirect.dns.port and"),
+        ({"redirect": {"vnet": {"networks": ["a:::/8"]}}}, {"dns_port": 15001}, {}, "--redirect-dns-port"),
+        ({}, {"dns_capture_all": True}, {f"{ENV}DNS_PORT": "15006"}, f"{ENV}DNS_PORT and redirect."),
+    ],
+)  # fmt: skip
+def test_two_listeners_cannot_share_a_port(
+    document: dict[str, Any], flags: dict[str, Any], environ: dict[str, str], said: str
+) -> None:
+    with pytest.raises(UserError) as told:
+        resolved(document, flags=flags, environ=environ)
+    assert str(told.value).startswith(said)
+    assert str(told.value).endswith("; give each its own port")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"redirect": {"inbound": {"port": 15001, "enabled": False}}},
+        {"redirect": {"outbound": {"port": 15006, "enabled": False}}},
+        {"redirect": {"dns": {"port": 15001}}},
+    ],
+)
+def test_a_port_that_nobody_listens_on_may_be_any(document: dict[str, Any]) -> None:
+    resolved(document)
+
+
+def test_ports_may_be_swapped_over_several_files() -> None:
+    first, second = "redirect: {inbound: {port: 15001}}", "redirect: {outbound: {port: 15006}}"
+    config = load([("a", first), ("b", second)])
+    assert (config.inbound_port, config.outbound_port) == (15001, 15006)
+
+
+def test_a_wrong_value_is_told_by_the_name_it_was_given_by() -> None:
+    for sources, name in (
+        ({"flags": {"wait": -1}}, "--wait"),
+        ({"environ": {"KUMA_TRANSPARENT_PROXY_WAIT": "-1"}}, "KUMA_TRANSPARENT_PROXY_WAIT"),
+        ({"flags": {"executables": ("x",)}}, "--iptables-executables"),
+    ):
+        with pytest.raises(UserError, match=f"^{name} is wrong: "):
+            resolved({}, **sources)
 
 
 def test_programs_are_named_by_flag_and_by_file() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 
 from kumamesh.transparent_proxy.config import resolved
@@ -78,6 +79,35 @@ def test_replacing_removes_what_is_ours_and_no_longer_wanted() -> None:
     ]
     assert "DOCKER" not in text
     assert "not kuma" not in text
+
+
+def test_who_speaks_of_ours_is_not_ours() -> None:
+    others = (
+        '-m comment --comment "see -j KUMA_MESH_OUTBOUND" -j ACCEPT',
+        '-m comment --comment "a \\" -j KUMA_MESH_OUTBOUND" -j ACCEPT',
+        '-m comment --comment "kuma/mesh/transparent/proxying" -j ACCEPT',
+        "-m comment --comment KUMA_MESH_ -j ACCEPT",
+        "-j NOT_KUMA_MESH_OUTBOUND",
+    )
+    ours = (
+        "-p tcp -j KUMA_MESH_OUTBOUND",
+        "-m comment --comment kuma/mesh/transparent/proxy/x -j ACCEPT",
+        '-m comment --comment "their \\" own" -j KUMA_MESH_INBOUND',
+    )
+    saved = parse_saved("*nat\n" + "".join(f"-A OUTPUT {rule}\n" for rule in (*others, *ours)) + "COMMIT\n")
+    assert saved.foreign == len(others)
+    assert [hook.rule for hook in saved.ours["nat"].hooks] == list(ours)
+
+
+def test_without_comments_nothing_else_changes() -> None:
+    plain, bare = (
+        build(resolved({**SAMPLES["everything"], "comments": {"disabled": disabled}}).settings, Host(5678), 4)
+        for disabled in (False, True)
+    )
+    lines = [restore_text({}, wanted(chains)).splitlines() for chains in (plain, bare)]
+    assert [re.sub(r' -m comment --comment "[^"]*"', "", line) for line in lines[0]] == lines[1]
+    texts = [install_text({4: chains}).splitlines() for chains in (plain, bare)]
+    assert [re.sub(r' comment "[^"]*"', "", line) for line in texts[0]] == texts[1]
 
 
 def test_putting_back_restores_places() -> None:
