@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 
-from kumadp_dns.document import Document, Record
+from kumadp_dns.answers.document import Document, Record
 
 
 def without_closed(document: Document, listening: Collection[str]) -> tuple[Document, tuple[str, ...]]:

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from kumadp_dns.explain import Explained, build_question, read_answer
+from kumadp_dns.answers.explain import Explained, build_question, read_answer
 from kumamesh.errors import EXIT_USAGE, UserError
 from kumamesh.names import format_address
 

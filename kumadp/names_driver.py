@@ -17,7 +17,7 @@ from kumadp.name_metrics import FirstTable, page
 from kumadp.page_server import Page
 from kumadp.relay.ending import LineLimit
 from kumadp.thread_worker import in_thread
-from kumadp_dns.document import Document, parse
+from kumadp_dns.answers.document import Document, parse
 from kumamesh.errors import UserError, one_line
 from kumamesh.exposition import CONTENT_TYPE
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 _SHOWN = 3
 _SHOWN_CHARS = 200
-_ASK_AGAIN_S = 1.0
+_AGAIN_S = 1.0
 _ANSWERED = "%d names of the mesh are answered"
 
 
@@ -80,27 +80,31 @@ class Names:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._listener is not None:
-                await self._take()
+            listener = self._listener
+            if listener is None:
+                continue
+            if not self._listening:
+                self._listener = None  # it may be large, and is not looked at again
+            try:
+                await self._take(listener)
+            except (AdminError, OSError, MemoryError, RuntimeError) as error:
+                # Envoy does not answer, or the host is short of something.
+                self._warn(f"the names cannot be taken over, those before stay until they can: {error}")
+                self._listener = listener if self._listener is None else self._listener
+                asyncio.get_running_loop().call_later(_AGAIN_S, self._wake.set)
+            del listener
 
     def metrics(self) -> Page:
         text = page(self._server.figures(), self.first, time.monotonic())
         return Page(text, content_type=CONTENT_TYPE)
 
-    async def _take(self) -> None:
-        listener = self._listener or b""
-        if not self._listening:
-            self._listener = None  # it may be large, and is not looked at again
+    async def _take(self, listener: bytes) -> None:
         try:
             read = await in_thread(functools.partial(_read, listener))
-            read = await self._callable(read) if self._gaps else read
         except ValueError as error:
             self._warn(f"the new name table cannot be used, the one before stays: {error}")
             return
-        except AdminError as error:
-            self._warn(f"Envoy does not tell where it listens, the names before stay: {error}")
-            asyncio.get_running_loop().call_later(_ASK_AGAIN_S, self._wake.set)
-            return
+        read = await self._callable(read) if self._gaps else read
         if read.digest != self._digest and not await self._apply(read):
             return
         if self.first.waited is None:
@@ -110,7 +114,8 @@ class Names:
     async def _callable(self, read: _Read) -> _Read:
         """Without the addresses that others have."""
         assert self._listening
-        document, closed = without_closed(read.document, await self._listening())
+        listening = await self._listening()
+        document, closed = await in_thread(functools.partial(without_closed, read.document, listening))
         if not closed:
             return read
         self._warn(
@@ -118,7 +123,7 @@ class Names:
             "of this host has it, perhaps another proxy with --bind-outbounds: give each a network namespace "
             "(a container) of its own, or the virtual addresses another KUMA_DNS_SERVER_SERVICE_VIP_PORT"
         )
-        return _Read(hashlib.sha256(read.digest + "\n".join(closed).encode()).digest(), document)
+        return _Read(hashlib.sha256(read.digest + repr(closed).encode()).digest(), document)
 
     async def _apply(self, read: _Read) -> bool:
         try:

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kumadp_dns import control, restart
 from kumadp_dns.figures import Snapshot, decode, merge
-from kumadp_dns.sockets_server import Sockets, bind
-from kumadp_dns.worker_process import WorkerProcess
+from kumadp_dns.serving import control, restart
+from kumadp_dns.serving.sockets_server import Sockets, bind
+from kumadp_dns.serving.worker_process import WorkerProcess
 from kumamesh.errors import UserError
 
 if TYPE_CHECKING:
-    from kumadp_dns.document import Document
-    from kumadp_dns.table import Refused, Table
+    from kumadp_dns.answers.document import Document
+    from kumadp_dns.answers.table import Refused, Table
 
 __all__ = ["Applied", "Limits", "NameServer", "Sockets", "bind"]
 
@@ -210,8 +210,8 @@ class NameServer:
 def _made(document: Document) -> tuple[Table, int]:
     """The table, and a file in memory that holds it and cannot be changed. In a thread: 100,000 names take a
     second."""
-    from kumadp_dns.build import build
-    from kumadp_dns.table import dump
+    from kumadp_dns.answers.build import build
+    from kumadp_dns.answers.table import dump
 
     table = build(document)
     file = os.memfd_create("kuma-dp names", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import click
 
 from kumadp.settings import DNS_PORT
-from kumadp_dns.explain import Explained
+from kumadp_dns.answers.explain import Explained
 from kumamesh import commands
 from kumamesh.errors import EXIT_FAILURE
 

@@ -26,8 +26,8 @@ class XdsResource:
     """One named resource, serialised once and shared by every proxy that needs it.
 
     `body` is the serialised message of the type (what an Any would carry as its value), `version` a hash
-    of its content, so that it is the same after a restart of the control plane. `content` is the body, or what
-    makes it each time it is sent: for what is large, and different for every proxy.
+    of its content, so that it is the same after a restart of the control plane. `content` is the body, or
+    what makes it each time it is sent: for what is large, and different for every proxy.
     """
 
     type_url: str

@@ -78,7 +78,7 @@ def _is_table(link: Path) -> bool:
 
 
 async def obey(port: int) -> None:
-    from kumadp_dns.document import Document, Record
+    from kumadp_dns.answers.document import Document, Record
     from kumadp_dns.name_server_process import NameServer, bind
 
     def document(names: int, turn: int = 0) -> Document:

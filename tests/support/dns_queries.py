@@ -12,10 +12,10 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from kumadp_dns.build import build
-from kumadp_dns.document import Document, Record
-from kumadp_dns.query import Answer, decide
-from kumadp_dns.table import Table
+from kumadp_dns.answers.build import build
+from kumadp_dns.answers.document import Document, Record
+from kumadp_dns.answers.query import Answer, decide
+from kumadp_dns.answers.table import Table
 
 NAMES: dict[str, tuple[str, ...]] = {
     "backend.mesh": ("240.0.0.1", "::ffff:f000:1"),

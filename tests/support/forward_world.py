@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 
-from kumadp_dns.forward import Forwarder
-from kumadp_dns.forward_commands import (
+from kumadp_dns.forwarding.forwarder import Forwarder
+from kumadp_dns.forwarding.outcomes import (
     DEFAULTS,
     Close,
     Command,
@@ -23,7 +23,7 @@ from kumadp_dns.forward_commands import (
     Settings,
     Unanswered,
 )
-from kumadp_dns.resolv_conf import ResolvConf, Server
+from kumadp_dns.forwarding.resolv_conf import ResolvConf, Server
 
 A, TXT, HTTPS = 1, 16, 65
 OPT = b"\0\0\x29\x10\0\0\0\0\0\0\0"

@@ -14,11 +14,11 @@ from dns_queries import NAMES, query, table_of, upstream
 from fuzz import Target
 from fuzz_mutate import bytes_mutation, json_mutation
 from fuzz_resources import text_of
-from kumadp_dns import explain, wire
-from kumadp_dns.build import MAX_REFUSED, build
-from kumadp_dns.document import DocumentError, parse
-from kumadp_dns.query import Answer, Forward, decide, failure, finish
-from kumadp_dns.table import dump, load
+from kumadp_dns.answers import explain, wire
+from kumadp_dns.answers.build import MAX_REFUSED, build
+from kumadp_dns.answers.document import DocumentError, parse
+from kumadp_dns.answers.query import Answer, Forward, decide, failure, finish
+from kumadp_dns.answers.table import dump, load
 
 _TABLE = table_of({**NAMES, "many.mesh": [f"240.1.{i >> 8}.{i & 255}" for i in range(300)]})
 _DOMAINS = (dns.name.from_text("mesh"), dns.name.from_text("mesh.local"))

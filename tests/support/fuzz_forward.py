@@ -5,11 +5,11 @@ from __future__ import annotations
 from forward_world import FORMERR, OPT, REFUSED, SERVFAIL, TXT, Sent, World, query, reply
 from fuzz import Target
 from fuzz_mutate import bytes_mutation
-from kumadp_dns import query as client_query
-from kumadp_dns import wire
-from kumadp_dns.forward_commands import Forwarded, Unanswered
-from kumadp_dns.resolv_conf import MAX_SERVERS, parse
-from kumadp_dns.table import EMPTY
+from kumadp_dns.answers import query as client_query
+from kumadp_dns.answers import wire
+from kumadp_dns.answers.table import EMPTY
+from kumadp_dns.forwarding.outcomes import Forwarded, Unanswered
+from kumadp_dns.forwarding.resolv_conf import MAX_SERVERS, parse
 
 _ASKED = query("www.example.com", opt=OPT)
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from forward_world import NOERROR, Client, query, reply
 from kumadp_dns.figures import Figures
-from kumadp_dns.forward_client import Upstreams
-from kumadp_dns.forward_commands import DEFAULTS, Settings
-from kumadp_dns.loop_worker import EpollLoop
-from kumadp_dns.resolv_conf import ResolvConf, Server
+from kumadp_dns.forwarding.outcomes import DEFAULTS, Settings
+from kumadp_dns.forwarding.resolv_conf import ResolvConf, Server
+from kumadp_dns.forwarding.upstreams_client import Upstreams
+from kumadp_dns.serving.loop_worker import EpollLoop
 
 Scenario = Generator[Sequence[Client], None, None]
 

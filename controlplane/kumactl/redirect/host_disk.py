@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from kumactl.redirect.choice import may_change_tables
-from kumadp_dns import resolv_conf
+from kumadp_dns.forwarding import resolv_conf
 from kumamesh.errors import UserError
 from kumamesh.transparent_proxy.config import Config
 from kumamesh.transparent_proxy.exclusions import MAX_UID

@@ -17,7 +17,7 @@ _BEFORE_ENVOY = """
 import sys
 import kumadp.commands.run, kumadp.agent, kumadp.relay.server, kumadp_dns.name_server_process
 late = {"google.protobuf", "envoy", "h11", "kumadp.lifecycle.machine", "importlib.metadata"}
-late |= {"dnslib", "kumadp_dns.build", "kumamesh.transparent_proxy.config"}
+late |= {"dnslib", "kumadp_dns.answers.build", "kumamesh.transparent_proxy.config"}
 print(sorted(late & set(sys.modules)))
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import sys
 from collections.abc import AsyncIterator
@@ -14,9 +15,9 @@ from dynconf_listener import dynconf
 from kumadp.background_worker import beside
 from kumadp.envoy.admin import AdminError
 from kumadp.names_driver import Names
-from kumadp_dns.document import Document
+from kumadp_dns.answers.document import Document
+from kumadp_dns.answers.table import Refused
 from kumadp_dns.name_server_process import Applied
-from kumadp_dns.table import Refused
 from kumamesh.errors import UserError
 from name_plane import records
 
@@ -30,6 +31,8 @@ class Server:
         self.may = asyncio.Event()
         self.may.set()
         self.unusable: set[str] = set()
+        self.shortages = 0
+        """How often the host is short of files."""
         self.refused: tuple[Refused, ...] = ()
 
     async def apply(self, document: Document) -> Applied:
@@ -37,6 +40,9 @@ class Server:
         self.tables.append(names)
         self.addresses = [ip for record in document.records for ip in record.ips]
         await self.may.wait()
+        if self.shortages:
+            self.shortages -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
         if self.unusable & set(names):
             raise UserError("the name server cannot use its new names: no memory")
         return Applied(len(names), self.refused, len(self.refused) * 10)
@@ -157,7 +163,7 @@ async def test_an_envoy_that_took_all_listeners_is_not_asked(bound: Driven) -> N
 async def test_an_envoy_that_does_not_say_where_it_listens_is_asked_again(
     bound: Driven, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("kumadp.names_driver._ASK_AGAIN_S", 0.01)
+    monkeypatch.setattr("kumadp.names_driver._AGAIN_S", 0.01)
     bound.open = None
     bound.names.answered(whole=False)
     bound.offer("a")
@@ -167,6 +173,26 @@ async def test_an_envoy_that_does_not_say_where_it_listens_is_asked_again(
     assert bound.server.tables == []
     bound.open = {"127.240.0.1"}
     await bound.settled([["a"]], firsts=1)
+
+
+async def test_a_host_that_is_short_of_something_gets_its_names_later(
+    driven: Driven, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("kumadp.names_driver._AGAIN_S", 0.01)
+    driven.server.shortages = 2
+    driven.offer("a")
+    await driven.settled([["a"], ["a"], ["a"]], firsts=1)
+    lines = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert lines == [
+        "the names cannot be taken over, those before stay until they can: [Errno 24] Too many open files"
+    ]
+
+
+async def test_names_of_any_letters_can_lose_their_addresses(bound: Driven) -> None:
+    page = '{"records": [{"name": "\\ud800", "ips": ["127.240.0.1"]}, {"name": "a"}]}'
+    bound.names.offer(dynconf({"/dns": page}).SerializeToString())
+    bound.names.answered(whole=False)
+    await bound.settled([["\ud800", "a"]], firsts=1)
 
 
 async def test_refused_listeners_mean_nothing_where_connections_are_redirected(driven: Driven) -> None:

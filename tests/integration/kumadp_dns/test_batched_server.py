@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from dns_queries import NAMES, query, read, table_of
-from kumadp_dns import segments_server
-from kumadp_dns.batched_server import Batched
-from kumadp_dns.datagrams_server import SLOTS, Calls, Messages
 from kumadp_dns.figures import Figures
-from kumadp_dns.forward_commands import Done
-from kumadp_dns.resolver import Resolver
+from kumadp_dns.forwarding.outcomes import Done
+from kumadp_dns.serving import segments_server
+from kumadp_dns.serving.batched_server import Batched
+from kumadp_dns.serving.datagrams_server import SLOTS, Calls, Messages
+from kumadp_dns.serving.resolver import Resolver
 from name_server import LOOPBACK, udp_client
 
 Turn = Callable[[], Figures]

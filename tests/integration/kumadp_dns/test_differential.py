@@ -16,7 +16,7 @@ import pytest
 
 from dns_peers import PROGRAMS, Peer, missing, running
 from dns_queries import query, read, table_of
-from kumadp_dns.query import Answer, decide
+from kumadp_dns.answers.query import Answer, decide
 
 TTL = 77
 DOMAINS = ("mesh", "mesh.local")

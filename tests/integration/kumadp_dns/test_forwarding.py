@@ -9,9 +9,9 @@ import pytest
 from fake_loop import FakeLoop
 from forward_world import SERVFAIL, TXT, Client, query, reply
 from kumadp_dns.figures import Figures
-from kumadp_dns.forward_client import Upstreams
-from kumadp_dns.forward_commands import Forwarded, Settings, Unanswered
-from kumadp_dns.resolv_conf import ResolvConf, Server
+from kumadp_dns.forwarding.outcomes import Forwarded, Settings, Unanswered
+from kumadp_dns.forwarding.resolv_conf import ResolvConf, Server
+from kumadp_dns.forwarding.upstreams_client import Upstreams
 from scripted_dns import Asked, Scenario, Stage
 
 BRIEF = Settings(per_try_s=0.2)

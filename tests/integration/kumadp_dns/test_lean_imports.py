@@ -17,7 +17,7 @@ def test_answering_takes_neither_installed_nor_heavy_modules() -> None:
     program = f"""
 import sys
 sys.path[:0] = {ROOTS!r}
-from kumadp_dns import explain, query, table
+from kumadp_dns.answers import explain, query, table
 assert query.decide({packet!r}, table.EMPTY, tcp=False).rcode == "NOERROR"
 print(*sorted(set(sys.modules) & set({HEAVY!r})))
 """

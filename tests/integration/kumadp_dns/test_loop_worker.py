@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from kumadp_dns.loop_worker import EpollLoop
+from kumadp_dns.serving.loop_worker import EpollLoop
 
 Pair = tuple[socket.socket, socket.socket]
 

@@ -17,8 +17,8 @@ import pytest
 
 import name_server_parent
 from dns_queries import NAMES, document_of, query, read
-from kumadp_dns import restart, worker_process
 from kumadp_dns.name_server_process import NameServer, bind
+from kumadp_dns.serving import restart, worker_process
 from kumamesh.errors import UserError
 from name_server import LOOPBACK, NOWHERE, dig, framed, read_message, serving, tcp_client, udp_client, until
 
@@ -126,7 +126,7 @@ async def test_an_entry_that_cannot_be_used_is_refused_and_the_rest_is_used() ->
 async def test_a_table_that_is_damaged_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving() as server:
         with monkeypatch.context() as patched:
-            patched.setattr("kumadp_dns.table.dump", lambda table: b"\0" * 100)
+            patched.setattr("kumadp_dns.answers.table.dump", lambda table: b"\0" * 100)
             with pytest.raises(UserError, match="cannot use its new names: the name table is not whole"):
                 await server.apply(document_of(OTHER))
         for _ in range(2):

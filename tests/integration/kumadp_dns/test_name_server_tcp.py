@@ -14,7 +14,7 @@ import pytest
 
 from dns_queries import query, read
 from kumadp_dns.name_server_process import Limits, NameServer
-from kumadp_dns.tcp_server import MAX_QUERY_BYTES, MAX_UNSENT_BYTES, MAX_WAITING
+from kumadp_dns.serving.tcp_server import MAX_QUERY_BYTES, MAX_UNSENT_BYTES, MAX_WAITING
 from name_server import OUTSIDE, dig, framed, read_message, serving, tcp_client, udp_client, until, upstream
 
 CROWD = 10_000

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from dns_queries import NAMES, query, read
-from kumadp_dns import udp_server
 from kumadp_dns.figures import Figures
-from kumadp_dns.resolver import Resolver
+from kumadp_dns.serving import udp_server
+from kumadp_dns.serving.resolver import Resolver
 from name_server import OUTSIDE, dig, serving, udp_client, until, upstream
 
 MODES = pytest.mark.parametrize("batched", [True, False], ids=["batched", "one by one"])
@@ -177,7 +177,7 @@ class _NoForwarder:
 def test_without_the_system_calls_queries_are_answered_one_by_one(
     missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kumadp_dns import datagrams_server
+    from kumadp_dns.serving import datagrams_server
 
     class Library:
         def __init__(self, *_: object, **__: object) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fake_loop import FakeLoop
-from kumadp_dns.resolv_conf import ResolvConf
-from kumadp_dns.resolv_conf_disk import LOOK_S, ResolvConfWatch
+from kumadp_dns.forwarding.resolv_conf import ResolvConf
+from kumadp_dns.forwarding.resolv_conf_disk import LOOK_S, ResolvConfWatch
 
 
 class Watched:

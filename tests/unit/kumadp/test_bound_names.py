@@ -6,7 +6,7 @@ import pytest
 
 from kumadp.bound_names import without_closed
 from kumadp.envoy.admin import addresses_of
-from kumadp_dns.document import Document, Record
+from kumadp_dns.answers.document import Document, Record
 
 LISTENING = frozenset({"127.240.0.1", "127.240.0.2"})
 

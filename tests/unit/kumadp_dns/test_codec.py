@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dns_queries import table_of
-from kumadp_dns import query as decision
-from kumadp_dns.query import Answer, Forward, decide
-from kumadp_dns.table import A_IN, KEY_HEAD, Table
-from kumadp_dns.wire import encode_name
+from kumadp_dns.answers import query as decision
+from kumadp_dns.answers.query import Answer, Forward, decide
+from kumadp_dns.answers.table import A_IN, KEY_HEAD, Table
+from kumadp_dns.answers.wire import encode_name
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

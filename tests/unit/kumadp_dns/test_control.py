@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kumadp_dns.control import (
+from kumadp_dns.serving.control import (
     MAX_FRAME_BYTES,
     Applied,
     Ended,

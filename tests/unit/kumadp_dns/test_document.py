@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from kumadp_dns.document import Document, DocumentError, Record, parse
+from kumadp_dns.answers.document import Document, DocumentError, Record, parse
 
 
 def test_kumas_document_is_read() -> None:

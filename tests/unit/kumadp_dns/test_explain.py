@@ -8,10 +8,10 @@ import dns.message
 import pytest
 
 from dns_queries import ask, query, read, table_of, upstream
-from kumadp_dns import explain
-from kumadp_dns.explain import EXPLAIN, Explained
-from kumadp_dns.query import Answer, decide, failure
-from kumadp_dns.wire import SERVFAIL
+from kumadp_dns.answers import explain
+from kumadp_dns.answers.explain import EXPLAIN, Explained
+from kumadp_dns.answers.query import Answer, decide, failure
+from kumadp_dns.answers.wire import SERVFAIL
 
 TABLE = table_of()
 QUESTION = explain.build_question("backend.mesh", "a", ident=7)

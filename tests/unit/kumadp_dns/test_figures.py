@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kumadp_dns.control import MAX_FRAME_BYTES
 from kumadp_dns.figures import (
     BOUNDS,
     MAX_REASONS,
@@ -20,6 +19,7 @@ from kumadp_dns.figures import (
     encode,
     merge,
 )
+from kumadp_dns.serving.control import MAX_FRAME_BYTES
 
 naturals = st.integers(0, 2**63)
 seconds = st.floats(0, 1e9, allow_nan=False)

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dns_queries import answers, data, is_authoritative, is_cut, query, rcode, read, table_of, upstream
-from kumadp_dns.follow import MAX_ALIASES
-from kumadp_dns.query import finish
+from kumadp_dns.answers.follow import MAX_ALIASES
+from kumadp_dns.answers.query import finish
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

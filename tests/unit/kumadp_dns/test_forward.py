@@ -19,7 +19,7 @@ from forward_world import (
     taken,
     why,
 )
-from kumadp_dns.forward_commands import Forwarded, Settings
+from kumadp_dns.forwarding.outcomes import Forwarded, Settings
 
 
 class TestOneQuery:

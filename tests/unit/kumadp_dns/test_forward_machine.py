@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from forward_world import NXDOMAIN, OPT, REFUSED, SERVFAIL, TXT, Client, Sent, World, query, reply
-from kumadp_dns.forward_commands import Forwarded, Settings
-from kumadp_dns.forward_lanes import MAX_LANES
+from kumadp_dns.forwarding.lanes import MAX_LANES
+from kumadp_dns.forwarding.outcomes import Forwarded, Settings
 
 WAITING = 12
 PACKETS = [

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forward_world import FORMERR, HTTPS, NXDOMAIN, OPT, SERVFAIL, query, question, reply
-from kumadp_dns.forward_packet import Verdict, disguised, judge, key, question_end
+from kumadp_dns.forwarding.packet import Verdict, disguised, judge, key, question_end
 
 PACKET = query("www.Example.com", opt=OPT)
 QUESTION = question("www.Example.com")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_loop import FakeLoop
-from kumadp_dns.forward_socket_client import Stream
+from kumadp_dns.forwarding.socket_client import Stream
 
 
 class Pipe:

@@ -8,7 +8,7 @@ from forward_world import (
     query,
     taken,
 )
-from kumadp_dns.forward_commands import Forwarded, Settings
+from kumadp_dns.forwarding.outcomes import Forwarded, Settings
 
 
 class TestConnections:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from kumadp_dns.pace import DENSE, ENOUGH, Pace
+from kumadp_dns.serving.pace import DENSE, ENOUGH, Pace
 
 
 def paced(rate: float, at_once: int, *, pace: Pace | None = None, begin: float = 100.0) -> Pace:

@@ -13,9 +13,9 @@ import dns.rdataclass
 import pytest
 
 from dns_queries import NAMES, answers, ask, data, is_authoritative, is_cut, query, rcode, read, table_of
-from kumadp_dns.query import Answer, Forward, decide, failure
-from kumadp_dns.table import EMPTY, Table
-from kumadp_dns.wire import IN, SERVFAIL, encode_name
+from kumadp_dns.answers.query import Answer, Forward, decide, failure
+from kumadp_dns.answers.table import EMPTY, Table
+from kumadp_dns.answers.wire import IN, SERVFAIL, encode_name
 
 TABLE = table_of(ttl=77)
 MANY = {"many.mesh": [f"240.1.{i >> 8}.{i & 255}" for i in range(1_000)] + ["fd00::1"]}
@@ -154,7 +154,9 @@ def test_a_domain_exists_without_names_and_a_reverse_name_under_a_domain() -> No
 def test_frequent_ways_to_ask_are_answered_the_short_way(
     qtype: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kumadp_dns.query.wire.read_query", lambda packet: pytest.fail("the long way"))
+    monkeypatch.setattr(
+        "kumadp_dns.answers.query.wire.read_query", lambda packet: pytest.fail("the long way")
+    )
     assert len(answers(ask(query("BackEnd.mesh", qtype, **options), TABLE))) == 1
 
 

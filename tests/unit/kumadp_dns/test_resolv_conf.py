@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kumadp_dns.resolv_conf import MAX_SERVERS, ResolvConf, Server, parse
+from kumadp_dns.forwarding.resolv_conf import MAX_SERVERS, ResolvConf, Server, parse
 
 
 def hosts(text: str) -> list[str]:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kumadp_dns.restart import AT_ONCE, MAX_PAUSE_S, WINDOW_S, pause
+from kumadp_dns.serving.restart import AT_ONCE, MAX_PAUSE_S, WINDOW_S, pause
 
 
 def test_the_first_ends_are_repaired_at_once() -> None:

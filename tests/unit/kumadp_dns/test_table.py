@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dns_queries import NAMES, document_of, table_of
-from kumadp_dns.build import MAX_ADDRESSES, MAX_REFUSED, MAX_REVERSE_NAMES, build
-from kumadp_dns.document import Document, Record
-from kumadp_dns.table import A_IN, AAAA_IN, KEY_HEAD, NAMES_AT_ONCE, Refused, Table, dump, load
-from kumadp_dns.wire import encode_name
+from kumadp_dns.answers.build import MAX_ADDRESSES, MAX_REFUSED, MAX_REVERSE_NAMES, build
+from kumadp_dns.answers.document import Document, Record
+from kumadp_dns.answers.table import A_IN, AAAA_IN, KEY_HEAD, NAMES_AT_ONCE, Refused, Table, dump, load
+from kumadp_dns.answers.wire import encode_name
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dns_queries import query
-from kumadp_dns import wire
-from kumadp_dns.wire import Malformed
+from kumadp_dns.answers import wire
+from kumadp_dns.answers.wire import Malformed
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-from kumadp_dns import control
+from kumadp_dns.serving import control
 from kumamesh.errors import one_line
 
 STOP_S = 1.0
@@ -20,7 +20,7 @@ _ENTRY = (
     "import gc,sys;"
     "gc.disable();"  # until it serves: nothing that is made before is ever given back
     "sys.path+=[p for p in sys.argv[1:] if p not in sys.path];"
-    "from kumadp_dns.worker import main;main()"
+    "from kumadp_dns.serving.worker import main;main()"
 )
 _BARE = ("-I", "-S", "-c", _ENTRY)
 """Nothing but the standard library is looked for at the start, which makes it three times as quick."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kumadp_dns import edns, follow, wire
-from kumadp_dns.authority import verdict
-from kumadp_dns.compose import NOT_READY, bare, compose
-from kumadp_dns.table import A_IN, EMPTY, KEY_HEAD, Table
-from kumadp_dns.wire import HEADER_BYTES, Malformed, Query
+from kumadp_dns.answers import edns, follow, wire
+from kumadp_dns.answers.authority import verdict
+from kumadp_dns.answers.compose import NOT_READY, bare, compose
+from kumadp_dns.answers.table import A_IN, EMPTY, KEY_HEAD, Table
+from kumadp_dns.answers.wire import HEADER_BYTES, Malformed, Query
 
 _NO_RECORDS = b"\0\1\0\0\0\0\0\0"
 _ONE_RECORD = b"\0\1\0\0\0\0\0\1"

@@ -10,7 +10,7 @@ import mmap
 import socket
 import sys
 
-from kumadp_dns.datagrams_server import NAME_BYTES, SLOTS, Calls, Messages
+from kumadp_dns.serving.datagrams_server import NAME_BYTES, SLOTS, Calls, Messages
 
 SLOT_BYTES = 2_048
 """Of a query; what is longer is cut by the kernel, and is no query that a resolver sends."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from itertools import islice, takewhile
 
-from kumadp_dns.forward_commands import (
+from kumadp_dns.forwarding.dice import Dice
+from kumadp_dns.forwarding.lanes import Lanes
+from kumadp_dns.forwarding.outcomes import (
     Command,
     Count,
     Deliver,
@@ -20,9 +22,7 @@ from kumadp_dns.forward_commands import (
     Settings,
     Unanswered,
 )
-from kumadp_dns.forward_dice import Dice
-from kumadp_dns.forward_lanes import Lanes
-from kumadp_dns.forward_packet import (
+from kumadp_dns.forwarding.packet import (
     HEADER,
     MAX_QUERY,
     Verdict,
@@ -31,8 +31,8 @@ from kumadp_dns.forward_packet import (
     key,
     question_end,
 )
-from kumadp_dns.forward_state import NEVER, Exchange, Peer, Try
-from kumadp_dns.resolv_conf import ResolvConf, Server
+from kumadp_dns.forwarding.resolv_conf import ResolvConf, Server
+from kumadp_dns.forwarding.state import NEVER, Exchange, Peer, Try
 
 _RESPELT = 4
 """How often a query is asked again at once because its letters came back otherwise."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
 
-from kumadp_dns import edns
+from kumadp_dns.answers import edns
 
 HEADER_BYTES = 12
 MAX_NAME_BYTES = 255

@@ -10,8 +10,8 @@ import socket
 from dataclasses import dataclass
 
 from kumadp_dns.loop import Loop
-from kumadp_dns.resolver import Resolver
-from kumadp_dns.sockets_server import is_for_this_host
+from kumadp_dns.serving.resolver import Resolver
+from kumadp_dns.serving.sockets_server import is_for_this_host
 
 MAX_QUERY_BYTES = 4_096
 """A query has one question; whoever announces more is no resolver."""

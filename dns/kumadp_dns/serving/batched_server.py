@@ -7,13 +7,13 @@ import socket
 import time
 from functools import partial
 
-from kumadp_dns import segments_server
-from kumadp_dns.datagrams_server import Unsupported
 from kumadp_dns.figures import Figures
-from kumadp_dns.mmsg_server import Batch, Client
-from kumadp_dns.pace import GATHER_S, Pace
-from kumadp_dns.resolver import Resolver
-from kumadp_dns.sockets_server import is_for_this_host
+from kumadp_dns.serving import segments_server
+from kumadp_dns.serving.datagrams_server import Unsupported
+from kumadp_dns.serving.mmsg_server import Batch, Client
+from kumadp_dns.serving.pace import GATHER_S, Pace
+from kumadp_dns.serving.resolver import Resolver
+from kumadp_dns.serving.sockets_server import is_for_this_host
 
 __all__ = ["Batched", "Unsupported"]
 

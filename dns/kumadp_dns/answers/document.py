@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from kumadp_dns.table import DEFAULT_DOMAINS, DEFAULT_TTL
+from kumadp_dns.answers.table import DEFAULT_DOMAINS, DEFAULT_TTL
 
 MAX_TTL = 2**31 - 1
 

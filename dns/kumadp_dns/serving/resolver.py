@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from kumadp_dns import explain, query, wire
+from kumadp_dns.answers import explain, query, wire
+from kumadp_dns.answers.table import Table
 from kumadp_dns.figures import Figures
-from kumadp_dns.forward_commands import Done, Forwarded, Unanswered
-from kumadp_dns.table import EMPTY, Table
+from kumadp_dns.forwarding.outcomes import Done, Forwarded, Unanswered
 
 NOTHING = b""
 """For what gets no answer: responses, and what is too short to be a query."""
@@ -64,7 +64,7 @@ class Resolver:
     def _finished(self, packet: bytes, outcome: Forwarded | Unanswered, tcp: bool) -> query.Answer:
         if isinstance(outcome, Unanswered):
             return query.failure(packet, wire.SERVFAIL, outcome.reason)
-        return query.finish(packet, outcome.reply, self._table or EMPTY, tcp=tcp)
+        return query.finish(packet, outcome.reply, self._table, tcp=tcp)
 
     def _count(self, answer: query.Answer, started: float) -> None:
         self._figures.count(answer.qtype, answer.source, answer.rcode)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kumadp_dns import edns, wire
-from kumadp_dns.wire import HEADER_BYTES, Query
+from kumadp_dns.answers import edns, wire
+from kumadp_dns.answers.wire import HEADER_BYTES, Query
 
 NOT_READY = edns.extended_error(edns.NOT_READY, "the names of the mesh are not known yet")
 """The option that says why nothing is said about a name before the first table."""

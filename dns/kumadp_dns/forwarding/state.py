@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from kumadp_dns.forward_commands import Done, Forwarded, Unanswered
-from kumadp_dns.forward_dice import Dice
-from kumadp_dns.resolv_conf import Server
+from kumadp_dns.forwarding.dice import Dice
+from kumadp_dns.forwarding.outcomes import Done, Forwarded, Unanswered
+from kumadp_dns.forwarding.resolv_conf import Server
 
 RETRY_AFTER_S = 10.0
 """For how long a server that failed is asked last; then one query finds out whether it is back."""

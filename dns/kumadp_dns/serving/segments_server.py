@@ -12,7 +12,7 @@ import socket
 import struct
 from collections.abc import Mapping, Sequence
 
-from kumadp_dns.datagrams_server import NAME_BYTES, SLOTS, Calls, Messages
+from kumadp_dns.serving.datagrams_server import NAME_BYTES, SLOTS, Calls, Messages
 
 WORTHWHILE = 8
 """Queries that come at once; of fewer the gathering costs more than it saves."""

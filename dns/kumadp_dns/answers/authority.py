@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from struct import Struct
 
-from kumadp_dns import wire
-from kumadp_dns.table import A_IN, AAAA_IN, KEY_HEAD_BYTES, Table
+from kumadp_dns.answers import wire
+from kumadp_dns.answers.table import A_IN, AAAA_IN, KEY_HEAD_BYTES, Table
 
 _TIMES = Struct("!5I")
 _SERIAL, _REFRESH, _RETRY, _EXPIRE = 1, 3_600, 1_200, 604_800

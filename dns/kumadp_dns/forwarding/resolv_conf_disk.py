@@ -10,8 +10,8 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 
+from kumadp_dns.forwarding.resolv_conf import ResolvConf, parse
 from kumadp_dns.loop import Loop, Timer
-from kumadp_dns.resolv_conf import ResolvConf, parse
 
 LOOK_S = 1.0
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
 
-from kumadp_dns import authority, wire
-from kumadp_dns.document import Document, Record
-from kumadp_dns.edns import OPT_BYTES, PLAIN_UDP_BYTES
-from kumadp_dns.table import A_IN, AAAA_IN, KEY_HEAD, Refused, Table, plain_address
+from kumadp_dns.answers import authority, wire
+from kumadp_dns.answers.document import Document, Record
+from kumadp_dns.answers.edns import OPT_BYTES, PLAIN_UDP_BYTES
+from kumadp_dns.answers.table import A_IN, AAAA_IN, KEY_HEAD, Refused, Table, plain_address
 
 MAX_ADDRESSES = 1_000
 """Of one family per name, so that any answer fits into one message over TCP."""

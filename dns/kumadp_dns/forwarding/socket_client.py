@@ -8,8 +8,8 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
+from kumadp_dns.forwarding.resolv_conf import Server
 from kumadp_dns.loop import Loop
-from kumadp_dns.resolv_conf import Server
 
 MAX_MESSAGE = 65_535
 

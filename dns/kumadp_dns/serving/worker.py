@@ -16,20 +16,21 @@ import time
 from collections.abc import Generator, Sequence
 from typing import NoReturn
 
-from kumadp_dns import control, table, udp_server
+from kumadp_dns.answers import table
 from kumadp_dns.figures import Figures, encode
-from kumadp_dns.forward_client import Upstreams
-from kumadp_dns.loop_worker import EpollLoop
-from kumadp_dns.resolv_conf import ResolvConf
-from kumadp_dns.resolv_conf_disk import ResolvConfWatch
-from kumadp_dns.resolver import Resolver
-from kumadp_dns.tcp_server import Limits, TcpServer
+from kumadp_dns.forwarding.resolv_conf import ResolvConf
+from kumadp_dns.forwarding.resolv_conf_disk import ResolvConfWatch
+from kumadp_dns.forwarding.upstreams_client import Upstreams
+from kumadp_dns.serving import control, udp_server
+from kumadp_dns.serving.loop_worker import EpollLoop
+from kumadp_dns.serving.resolver import Resolver
+from kumadp_dns.serving.tcp_server import Limits, TcpServer
 from kumamesh.errors import one_line
 from kumamesh.line_budget import LineBudget
 from kumamesh.os_process import die_with_parent, raise_file_limit
 
 with contextlib.suppress(ImportError):  # an interpreter without ctypes
-    import kumadp_dns.batched_server  # noqa: F401 - here, and not by every worker
+    import kumadp_dns.serving.batched_server  # noqa: F401 - here, and not by every worker
 
 TELL_S = 1.0
 """How often the agent is told what has been counted, if anything has."""

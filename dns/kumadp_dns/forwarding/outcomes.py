@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kumadp_dns.resolv_conf import Server
+from kumadp_dns.forwarding.resolv_conf import Server
 
 
 class Forwarded(NamedTuple):

@@ -14,7 +14,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import TypeVar
 
-from kumadp_dns import wire
+from kumadp_dns.answers import wire
 
 DEFAULT_TTL = 30
 DEFAULT_DOMAINS = ("mesh", "mesh.local")

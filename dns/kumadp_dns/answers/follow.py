@@ -6,11 +6,11 @@ server, which knows nothing of it, has put there.
 
 from __future__ import annotations
 
-from kumadp_dns import edns, wire
-from kumadp_dns.authority import verdict
-from kumadp_dns.compose import NOT_READY, compose
-from kumadp_dns.table import EMPTY, Table
-from kumadp_dns.wire import HEADER_BYTES, Malformed, Message, Query
+from kumadp_dns.answers import edns, wire
+from kumadp_dns.answers.authority import verdict
+from kumadp_dns.answers.compose import NOT_READY, compose
+from kumadp_dns.answers.table import EMPTY, Table
+from kumadp_dns.answers.wire import HEADER_BYTES, Malformed, Message, Query
 
 MAX_ALIASES = 16
 _NOTHING = b"\0" * 8

@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import partial
 
 from kumadp_dns.figures import Figures
-from kumadp_dns.forward import Forwarder
-from kumadp_dns.forward_commands import (
+from kumadp_dns.forwarding.forwarder import Forwarder
+from kumadp_dns.forwarding.outcomes import (
     DEFAULTS,
     Close,
     Command,
@@ -23,9 +23,9 @@ from kumadp_dns.forward_commands import (
     Send,
     Settings,
 )
-from kumadp_dns.forward_socket_client import Channel, connect
+from kumadp_dns.forwarding.resolv_conf import ResolvConf, Server
+from kumadp_dns.forwarding.socket_client import Channel, connect
 from kumadp_dns.loop import Loop, Timer
-from kumadp_dns.resolv_conf import ResolvConf, Server
 
 _TICK_S = 0.02
 """Time-outs are looked at so often at most: thousands of queries need no turn each."""

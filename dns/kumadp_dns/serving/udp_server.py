@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from kumadp_dns.figures import Figures
-from kumadp_dns.resolver import Resolver
-from kumadp_dns.sockets_server import is_for_this_host, is_of_every_address
+from kumadp_dns.serving.resolver import Resolver
+from kumadp_dns.serving.sockets_server import is_for_this_host, is_of_every_address
 
 MAX_QUERIES = 64
 """Taken from a socket at a time, so that the others get their turn."""
@@ -25,7 +25,7 @@ def reader(sock: socket.socket, resolver: Resolver, figures: Figures, batched: b
     """What answers the queries of this socket, to be called whenever it is readable."""
     if batched and not is_of_every_address(sock):
         with contextlib.suppress(ImportError):  # an interpreter without ctypes
-            from kumadp_dns import batched_server
+            from kumadp_dns.serving import batched_server
 
             with contextlib.suppress(batched_server.Unsupported):
                 return batched_server.Batched(sock, resolver, figures).read

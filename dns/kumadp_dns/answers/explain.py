@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
-from kumadp_dns import edns, wire
+from kumadp_dns.answers import edns, wire
 
 EXPLAIN = 65_023
 """Of the option codes for local use."""

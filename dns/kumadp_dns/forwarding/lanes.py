@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kumadp_dns.forward_commands import Close, Command, Open
-from kumadp_dns.forward_dice import Dice
-from kumadp_dns.forward_state import Lane, Peer, Try
+from kumadp_dns.forwarding.dice import Dice
+from kumadp_dns.forwarding.outcomes import Close, Command, Open
+from kumadp_dns.forwarding.state import Lane, Peer, Try
 
 MAX_LANES = 192
 """Sockets in all: what eight servers can have in use, and as many that wait for late replies."""

@@ -1,0 +1,1 @@
+"""Sockets, and the process that answers."""
