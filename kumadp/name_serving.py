@@ -59,7 +59,8 @@ def name_serving(
     if not settings.dns_enabled or settings.proxy_type != "dataplane":
         return None
     port, chosen = _port(resolved, transparent)
-    redirected = transparent is not None or (resource is not None and resource.redirected)
+    declared = resource is not None and resource.redirected and not settings.bind_outbounds
+    redirected = transparent is not None or declared
     return NameServing(
         addresses=_without_overlap(settings.dns_address)
         or _addresses(transparent, ipv6=ipv6 and settings.ipv6_enabled),

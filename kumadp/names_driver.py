@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kumadp.bound_names import without_closed
+from kumadp.bound_names import remedy, without_closed
 from kumadp.envoy.admin import AdminError
 from kumadp.name_metrics import FirstTable, page
 from kumadp.page_server import Page
@@ -119,9 +119,7 @@ class Names:
         if not closed:
             return read
         self._warn(
-            f"names get no address where Envoy could not listen on it: {_counted(closed)}; another program "
-            "of this host has it, perhaps another proxy with --bind-outbounds: give each a network namespace "
-            "(a container) of its own, or the virtual addresses another KUMA_DNS_SERVER_SERVICE_VIP_PORT"
+            f"names get no address where Envoy could not listen on it: {_counted(closed)}; {remedy(closed)}"
         )
         return _Read(hashlib.sha256(read.digest + repr(closed).encode()).digest(), document)
 

@@ -151,7 +151,8 @@ class DpSettings:
         env="KUMA_DATAPLANE_RUNTIME_BIND_OUTBOUNDS",
         flag="bind-outbounds",
         help="Listen on the virtual addresses of services themselves, which must be local ones "
-        "(127.0.0.0/8); nothing is redirected, and no root is needed",
+        "(127.0.0.0/8); nothing is redirected, and no root is needed; for one proxy of a host or network "
+        "namespace",
     )
     transparent_proxy: bool = option(
         False,

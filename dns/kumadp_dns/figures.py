@@ -74,8 +74,6 @@ class Figures:
     """The counters of one worker."""
 
     def __init__(self) -> None:
-        self.changed = False
-        """Set by everything that counts; the one who reads a snapshot resets it."""
         self.hits = [0] * 256
         """Answers that were found ready, by the low byte of the type: all that the fast path has time for."""
         self._queries = {(qtype, source): 0 for qtype in QTYPES for source in SOURCES}
@@ -88,7 +86,6 @@ class Figures:
 
     def count(self, qtype: str, source: str, rcode: str, n: int = 1) -> None:
         """`n` answers; types and rcodes that Kuma does not tell apart are "other"."""
-        self.changed = True
         key = (qtype, source)
         self._queries[key if key in self._queries else ("other", source)] += n
         rcode = rcode.lower()
@@ -96,23 +93,19 @@ class Figures:
 
     def observe(self, seconds: float, n: int = 1) -> None:
         """`n` answers that took so long."""
-        self.changed = True
         self._durations.add(seconds, n)
 
     def upstream_observe(self, seconds: float) -> None:
-        self.changed = True
         self._upstream.add(seconds, 1)
 
     def upstream_failure(self, reason: str) -> None:
         """A server did not answer, or not usably: a word or two that say why, without names or addresses."""
-        self.changed = True
         reason = reason[:_MAX_REASON_CHARS]
         if reason not in self._failures and len(self._failures) >= MAX_REASONS:
             reason = "other"
         self._failures[reason] = self._failures.get(reason, 0) + 1
 
     def table(self, names: int, loaded_at: float) -> None:
-        self.changed = True
         self._names, self._loaded_at = names, loaded_at
 
     def snapshot(self) -> Snapshot:

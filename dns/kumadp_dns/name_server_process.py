@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import itertools
 import logging
@@ -214,8 +215,11 @@ def _made(document: Document) -> tuple[Table, int]:
     from kumadp_dns.answers.table import dump
 
     table = build(document)
-    file = os.memfd_create("kuma-dp names", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with open(file, "wb", closefd=False) as memory:
-        memory.write(dump(table))
-    fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
-    return table, file
+    with contextlib.ExitStack() as opened:
+        file = os.memfd_create("kuma-dp names", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        opened.callback(os.close, file)
+        with open(file, "wb", closefd=False) as memory:
+            memory.write(dump(table))
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
+        opened.pop_all()
+        return table, file

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import resource
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from kumadp.parent_process import ending_with_parent
+from kumamesh.os_process import raise_file_limit
 
 
 class EnvoyProcess:
     """A running Envoy. Start it from the main thread: the kernel's death signal follows the thread."""
 
     def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
-        _raise_file_limit()
+        raise_file_limit()  # Envoy inherits it, and needs two files for every connection that it passes on
         # A group of its own keeps the terminal's Ctrl-C away: the agent drains first.
         self._process = subprocess.Popen(
             [*ending_with_parent(signal.SIGKILL), *argv],
@@ -68,11 +68,3 @@ def reap_orphans(ours: Callable[[], Collection[int | None]]) -> None:
         if child.pid not in spared:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(child.pid, os.WNOHANG)
-
-
-def _raise_file_limit() -> None:
-    """The soft limit of 1,024 is for programs that use select(2); Envoy, which inherits it, needs two files
-    for every connection that it passes on."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -26,8 +27,11 @@ def dump_no_core() -> None:
 
 
 def raise_file_limit() -> int:
-    """Allow as many open files as the administrator permits; how many that are."""
+    """Allow as many open files as the administrator permits; how many that are. The usual 1,024 are for
+    programs that use select(2), and most programs inherit them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+        # Refused when the system's own limit was lowered below this one.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import psutil
-from probe import pss_mb
+from probe import pss_mb, tree_memory_mb
 
 from agent_runs import agents, name_server_of
 from fake_cp import FakeControlPlane
@@ -54,7 +54,7 @@ def one_start(started: Lab, plane: ControlPlane, number: int) -> dict[str, float
 
 
 def memory_with_names() -> float:
-    """PSS of an agent and its name server in MB, when both have taken over the names."""
+    """PSS of an agent and of its name server's processes in MB, when both have taken over the names."""
     table = {
         f"service-{number}.mesh": [f"127.240.{number // 250}.{number % 250}", f"::ffff:7ff0:{number:x}"]
         for number in range(NAMES)
@@ -68,7 +68,7 @@ def memory_with_names() -> float:
         names.first = [names.table(table)]
         agent = started.start("--envoy-log-level=error", "--bind-outbounds")
         agent.wait_until(lambda: ": ready " in agent.log, "READY")
-        return pss_mb(agent.process.pid) + pss_mb(name_server_of(agent).pid)
+        return pss_mb(agent.process.pid) + tree_memory_mb(name_server_of(agent).pid)
 
 
 def _poll(condition):  # type: ignore[no-untyped-def]

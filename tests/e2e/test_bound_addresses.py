@@ -9,17 +9,15 @@ import dns.query
 
 from lab import ControlPlane, Lab, Sidecar, dataplane, eventually, free_port, http, mesh
 
-RANGE = "127.241.0.0/16"
-
 
 class Scene:
-    """A control plane whose virtual addresses are local ones, and a service `backend`."""
+    """A control plane whose virtual addresses are of `cidr`, and a service `backend`."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, cidr: str = "127.241.0.0/16") -> None:
         self.lab = lab
         self.port = free_port()
         self.plane: ControlPlane = lab.control_plane(
-            KUMA_DNS_SERVER_CIDR=RANGE, KUMA_DNS_SERVER_SERVICE_VIP_PORT=str(self.port)
+            KUMA_DNS_SERVER_CIDR=cidr, KUMA_DNS_SERVER_SERVICE_VIP_PORT=str(self.port)
         )
         self.plane.put(mesh())
         app_port = free_port()
@@ -60,3 +58,11 @@ def test_of_two_proxies_of_one_host_the_second_gets_no_calls_of_the_first(mesh_l
     assert scene.address("orders") == ""
     seen = {scene.seen_as(address) for _ in range(30)}
     assert seen == {"URI=spiffe://default/web"}
+
+
+def test_addresses_that_are_not_of_this_host_are_no_answer(mesh_lab: Lab) -> None:
+    """Calls would follow the default route out of it."""
+    scene = Scene(mesh_lab, "240.0.0.0/4")
+    web = scene.caller("web")
+    web.program.wait_until(lambda: "KUMA_DNS_SERVER_CIDR in 127.0.0.0/8" in web.program.log, "its warning")
+    assert scene.address("web") == ""

@@ -8,7 +8,7 @@ from typing import Any
 from kumamesh.transparent_proxy.config import resolved
 from kumamesh.transparent_proxy.rules import Chain, Host, build
 
-SERVERS = (ip_address("10.0.0.2"), ip_address("fd00::2"), ip_address("127.0.0.53"))
+SERVERS = tuple(map(ip_address, ("10.0.0.2", "fd00::2", "fe80::1%eth0", "127.0.0.53", "10.0.0.2")))
 SAMPLES: dict[str, dict[str, Any]] = {
     "defaults": {},
     "all-dns": {"redirect": {"dns": {"captureAll": True}}},
@@ -20,6 +20,19 @@ SAMPLES: dict[str, dict[str, Any]] = {
         },
     },
     "inbound-only": {"redirect": {"outbound": {"enabled": False}, "inbound": {"includePorts": [80, 8080]}}},
+    "included-ports": {
+        "redirect": {
+            "inbound": {"includePorts": [80, 8080], "excludePorts": [22]},
+            "outbound": {
+                "includePorts": [80, 443],
+                "excludePorts": [25, 53],
+                "excludePortsForUIDs": ["1-2,4-5,7-8,10-11,13-14,16-17,19-20,22-23:1000"],
+            },
+            "dns": {"captureAll": True},
+            "vnet": {"networks": ["docker0:172.17.0.0/16"]},
+        },
+        "comments": {"disabled": True},
+    },
     "everything": {
         "redirect": {
             "inbound": {

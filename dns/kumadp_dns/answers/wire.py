@@ -17,6 +17,9 @@ HEADER_BYTES = 12
 MAX_NAME_BYTES = 255
 MAX_LABEL_BYTES = 63
 MAX_MESSAGE_BYTES = 65_535
+MAX_POINTERS = 32
+"""That one name is followed through. Without a bound thousands of records that all begin with the same chain
+of thousands of pointers, which one message has room for, take seconds to read."""
 
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
 A, NS, CNAME, SOA, PTR, AAAA, OPT, IXFR, AXFR, ANY = 1, 2, 5, 6, 12, 28, 41, 251, 252, 255
@@ -166,12 +169,13 @@ def read_name(message: bytes, at: int) -> tuple[bytes, int]:
 
     A pointer must lead to before the piece that it ends, so that no chain of pointers can be a loop."""
     pieces: list[bytes] = []
-    end, piece, size = -1, at, 0
+    end, piece, size, pointers = -1, at, 0, 0
     try:
         while length := message[at]:
             if length >= _POINTER:
                 target = (length & ~_POINTER) << 8 | message[at + 1]
-                if not HEADER_BYTES <= target < piece:
+                pointers += 1
+                if not HEADER_BYTES <= target < piece or pointers > MAX_POINTERS:
                     raise Malformed("a name that leads nowhere")
                 if end < 0:
                     end = at + 2

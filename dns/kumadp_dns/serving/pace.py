@@ -14,7 +14,8 @@ GATHER_S = 20e-6
 """To sleep; with what the kernel adds to a sleep, some 80 microseconds."""
 
 _WINDOW = 256
-"""Queries over which the rate is taken."""
+"""Queries over which the rate is taken, or as long as they may take: a rush is over with the first that comes
+late."""
 
 
 class Pace:
@@ -29,7 +30,8 @@ class Pace:
 
     def took(self, queries: int, now: float) -> None:
         self._count += queries
-        if self._count >= _WINDOW:
-            self._dense = self._count > DENSE * (now - self._begun_at)
+        elapsed = now - self._begun_at
+        if self._count >= _WINDOW or elapsed > _WINDOW / DENSE:
+            self._dense = self._count > DENSE * elapsed
             self._begun_at, self._count = now, 0
         self.pays = self._dense and queries < ENOUGH

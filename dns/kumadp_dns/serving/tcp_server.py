@@ -2,12 +2,14 @@
 
 Clients that say nothing, read nothing or come in thousands cost little and cannot keep others out: a
 connection is closed when it has been idle for too long, and the one idle for longest when there are too many.
+Connections take turns, so that a thousand that ask all the time leave time for the queries over UDP.
 """
 
 from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from itertools import islice
 
 from kumadp_dns.loop import Loop
 from kumadp_dns.serving.resolver import Resolver
@@ -20,6 +22,10 @@ MAX_WAITING = 64
 """Queries of one connection that wait for upstream servers. Beyond either, nothing more is read from it."""
 ACCEPT_BATCH = 64
 """Connections accepted at a time, so that a storm of them does not hold up the answers."""
+QUERIES_A_TURN = 16
+"""Of one connection, and..."""
+CONNECTIONS_A_TURN = 16
+"""... so many of them in one turn of the loop, which then takes two or three milliseconds."""
 PAUSE_S = 0.1
 """Before the next try to accept when descriptors or memory have run out."""
 
@@ -42,6 +48,8 @@ class TcpServer:
         self._limits = limits
         self._last_active: dict[_Connection, float] = {}  # the longest idle first
         self._expiring = False
+        self._ready: dict[_Connection, None] = {}  # those that have something to do, in their order
+        self._due = False
 
     def serve(self, listener: socket.socket) -> None:
         """Accept on this listening socket too."""
@@ -72,6 +80,24 @@ class TcpServer:
 
     def closed(self, connection: _Connection) -> None:
         del self._last_active[connection]
+        self._ready.pop(connection, None)
+
+    def schedule(self, connection: _Connection) -> None:
+        """Give it a turn behind all that wait for theirs: still in this one of the loop if these are few."""
+        self._ready[connection] = None
+        self._expect_turns()
+
+    def _expect_turns(self) -> None:
+        if not self._due and self._ready:
+            self._due = True
+            self._loop.call_at(self._loop.now(), self._take_turns)
+
+    def _take_turns(self) -> None:
+        self._due = False
+        for connection in list(islice(self._ready, CONNECTIONS_A_TURN)):
+            del self._ready[connection]
+            connection.take_turn()
+        self._expect_turns()
 
     def _longest_idle(self) -> _Connection:
         """Or, if all of them wait for answers, the one that has been waiting for longest."""
@@ -113,13 +139,14 @@ class _Connection:
         self._waiting = 0
         self._open = True
         self._ended = False  # the client sends no more, but may wait for answers
+        self._scheduled = False
         self._watched = (False, False)
         self._watch()
 
     @property
     def busy(self) -> bool:
         """Whether it is for others to do something now."""
-        return self._waiting > 0
+        return self._waiting > 0 or self._scheduled
 
     def close(self) -> None:
         if self._open:
@@ -129,6 +156,9 @@ class _Connection:
             self._server.closed(self)
 
     def _read(self) -> None:
+        if self._scheduled:
+            self._watch()  # no more, until it has had its turn
+            return
         try:
             data = self._sock.recv(MAX_QUERY_BYTES + _FRAME_BYTES)
         except BlockingIOError:
@@ -138,17 +168,27 @@ class _Connection:
             return
         self._ended = not data
         self._input += data
-        self._proceed()
+        self._schedule()
 
-    def _proceed(self) -> None:
-        """Answer what has come, as fast as the client takes the answers."""
-        packet = self._next()
-        while packet is not None or self._send():
+    def _schedule(self) -> None:
+        if self._open:
+            self._scheduled = True
+            self._server.schedule(self)
+
+    def take_turn(self) -> None:
+        """Answer some of what has come, as fast as the client takes the answers."""
+        self._scheduled = False
+        for _ in range(9999):
+            packet = self._next()
             if packet is not None:
                 self._server.active(self)
                 self._answer(packet)
-            packet = self._next()
-        if self._ended and not self._waiting and not self._output:
+            elif not self._send():
+                break
+        else:
+            self._send()
+            self._schedule()
+        if self._ended and not self.busy and not self._output:
             self.close()
         if self._open:
             self._watch()
@@ -180,7 +220,7 @@ class _Connection:
     def _later(self, answer: bytes) -> None:
         self._waiting -= 1
         self._put(answer)
-        self._proceed()
+        self._schedule()
 
     def _put(self, answer: bytes) -> None:
         if answer:
@@ -203,9 +243,10 @@ class _Connection:
         return True
 
     def _watch(self) -> None:
-        wanted = (not self._ended and self._has_room(), bool(self._output))
+        idle = not self._scheduled
+        wanted = (idle and not self._ended and self._has_room(), idle and bool(self._output))
         if wanted != self._watched:
             self._watched = wanted
             self._loop.watch(
-                self._sock, self._read if wanted[0] else None, self._proceed if wanted[1] else None
+                self._sock, self._read if wanted[0] else None, self._schedule if wanted[1] else None
             )

@@ -33,7 +33,7 @@ with contextlib.suppress(ImportError):  # an interpreter without ctypes
     import kumadp_dns.serving.batched_server  # noqa: F401 - here, and not by every worker
 
 TELL_S = 1.0
-"""How often the agent is told what has been counted, if anything has."""
+"""How often the agent is told what has been counted. One that says nothing is taken to hang."""
 
 _RESERVED_FILES = 256
 """For upstream servers, and for what is always open."""
@@ -87,10 +87,7 @@ class Worker:
         self._upstreams.use(conf)
 
     def _limits(self) -> Limits:
-        files = 1_024
-        with contextlib.suppress(OSError, ValueError):
-            files = raise_file_limit()
-        connections = min(self._start.tcp_limit, max(1, files - _RESERVED_FILES))
+        connections = min(self._start.tcp_limit, max(1, raise_file_limit() - _RESERVED_FILES))
         return Limits(connections, self._start.tcp_idle_s)
 
     def _hear(self) -> None:
@@ -135,9 +132,7 @@ class Worker:
         self._say(control.Applied(frame.serial))
 
     def _tell(self) -> None:
-        if self._figures.changed:
-            self._figures.changed = False
-            self._say(control.Told(encode(self._figures.snapshot())))
+        self._say(control.Told(encode(self._figures.snapshot())))
         self._loop.call_at(self._loop.now() + TELL_S, self._tell)
 
     def _note(self, kind: str, text: str, level: str = "info") -> None:

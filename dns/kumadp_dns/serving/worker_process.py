@@ -10,11 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-from kumadp_dns.serving import control
+from kumadp_dns.serving import control, restart
 from kumamesh.errors import one_line
 
 STOP_S = 1.0
 """How long it may take to end after it was told."""
+LOOK_S = 2.0
+"""How often it is looked at whether the worker has said anything."""
 
 _ENTRY = (
     "import gc,sys;"
@@ -40,6 +42,8 @@ class WorkerProcess:
         self.worker: int | None = None
         """Process id, while it serves."""
         self._over = asyncio.Event()
+        self._patience = restart.Patience()
+        self._hangs = False
         self._code: int | None = None
         self._words_heard = 0
         with contextlib.ExitStack() as opened:
@@ -70,7 +74,7 @@ class WorkerProcess:
         loop.add_reader(self._control, self._receive, hear)
         loop.add_reader(self._pidfd, self._over.set)
         try:
-            await self._over.wait()
+            await self._until_over()
         finally:
             loop.remove_reader(self._pidfd)
             loop.remove_reader(self._control)
@@ -104,6 +108,17 @@ class WorkerProcess:
         self._process.wait()
         self._opened.close()
 
+    async def _until_over(self) -> None:
+        """A worker that hangs is ended by the end of the process that it dies with, which may hang itself."""
+        while not self._over.is_set():
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._over.wait()
+            except TimeoutError:
+                if self.worker and self._patience.look():
+                    self._hangs = True
+                    self._process.kill()
+
     def _receive(self, hear: Hear) -> None:
         try:
             data = self._control.recv(control.MAX_FRAME_BYTES)
@@ -115,6 +130,7 @@ class WorkerProcess:
             asyncio.get_running_loop().remove_reader(self._control)
             self._process.kill()
             return
+        self._patience.heard()
         match frame:
             case control.Ended(code):
                 self._code = code
@@ -124,6 +140,8 @@ class WorkerProcess:
         hear(frame)
 
     def _reason(self, code: int) -> str:
+        if self._hangs:
+            return f"it hung: nothing was heard of it for {LOOK_S * restart.LOOKS:.0f} s"
         if code < 0:
             return f"signal {-code}"
         size = os.fstat(self._words).st_size

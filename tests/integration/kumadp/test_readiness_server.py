@@ -89,13 +89,15 @@ async def test_of_too_many_connections_silent_ones_are_closed(running: Running) 
         for _, writer in connections:
             held.callback(writer.close)
         # The one that has asked nothing for longest makes room, not the one that has something to ask.
+        (asking, first), (silent, _) = connections[:2]
+        first.write(request().replace(b"connection: close\r\n", b""))
+        await asking.readuntil(b"NOT_READY")
         assert b"NOT_READY" in await running.talk(request())
         assert b"NOT_READY" in await running.talk(request(), unix=True)
-        (first, _), (second, other) = connections[:2]
         with contextlib.suppress(ConnectionError):
-            assert await first.read() == b""
-        other.write(request())
-        assert b"NOT_READY" in await second.read()
+            assert await silent.read() == b""
+        first.write(request())
+        assert b"NOT_READY" in await asking.read()
 
 
 async def test_the_unix_socket_is_private_and_replaces_a_stale_one(tmp_path: Path) -> None:

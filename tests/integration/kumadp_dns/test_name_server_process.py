@@ -17,6 +17,7 @@ import pytest
 
 import name_server_parent
 from dns_queries import NAMES, document_of, query, read
+from kumadp_dns import name_server_process
 from kumadp_dns.name_server_process import NameServer, bind
 from kumadp_dns.serving import restart, worker_process
 from kumamesh.errors import UserError
@@ -205,6 +206,49 @@ async def test_a_table_that_is_on_its_way_when_the_worker_ends_is_applied_by_the
         os.kill(server.worker, signal.SIGKILL)
         assert (await applying).names == len(OTHER)
         assert await dig(server.port, "+short", "backend.mesh") == "240.9.9.9"
+
+
+@pytest.mark.parametrize("hangs", ["worker", "both"])
+async def test_a_worker_that_hangs_is_replaced(
+    hangs: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker_process, "LOOK_S", 0.5)
+    async with serving() as server:
+        maker, worker = server.pid, server.worker
+        assert maker
+        assert worker
+        for pid in (worker, *([maker] if hangs == "both" else [])):
+            os.kill(pid, signal.SIGSTOP)
+        with udp_client(server.port) as client:
+            client.send(query("backend.mesh"))
+            assert read(await asyncio.to_thread(client.recv, 512)).answer
+        await until(lambda: server.worker not in (None, worker), "another worker")
+        await until(lambda: not psutil.pid_exists(worker), "the end of the one that hangs")
+    assert "the name server has ended (it hung: nothing was heard of it for 2 s)" in caplog.text
+
+
+async def test_a_worker_that_nobody_asks_anything_says_that_it_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = []
+    real = name_server_process.decode
+    monkeypatch.setattr(name_server_process, "decode", lambda data: told.append(data) or real(data))
+    async with serving():
+        await until(lambda: len(told) > 3, "what it counts")
+    assert told[-1] == told[-2]
+
+
+async def test_what_a_table_took_is_given_back_when_it_cannot_be_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving() as server:
+        files = len(os.listdir("/proc/self/fd"))
+        monkeypatch.setattr(name_server_process, "_SEALS", -1)
+        for _ in range(3):
+            with pytest.raises(OSError, match="Invalid argument"):
+                await server.apply(document_of(OTHER))
+        assert len(os.listdir("/proc/self/fd")) == files
+        assert await dig(server.port, "+short", "backend.mesh") == "240.0.0.1"
 
 
 async def test_a_worker_that_cannot_start_is_tried_again_ever_more_seldom_with_the_reason(

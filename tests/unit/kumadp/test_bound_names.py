@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kumadp.bound_names import without_closed
+from kumadp.bound_names import remedy, without_closed
 from kumadp.envoy.admin import addresses_of
 from kumadp_dns.answers.document import Document, Record
 
@@ -48,6 +48,11 @@ def test_a_flaw_stays_with_its_record() -> None:
     left, closed = without_closed(document, LISTENING)
     assert left.records == (document.records[0], Record("b", ()))
     assert closed == ("b nonsense",)
+
+
+def test_the_remedy_fits_the_address() -> None:
+    assert remedy(("a.mesh 127.240.0.1", "a.mesh ::ffff:7ff0:1")).startswith("another program of this host")
+    assert "KUMA_DNS_SERVER_CIDR in 127.0.0.0/8" in remedy(("a.mesh 127.240.0.1", "b.mesh 240.0.0.1"))
 
 
 def test_what_envoy_says_of_its_listeners() -> None:

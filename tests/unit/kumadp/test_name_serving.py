@@ -49,6 +49,8 @@ def test_names_are_awaited_where_they_are_used() -> None:
     expected = NameServing(BOTH, 15_053, exact=True, redirected=True, awaited=True)
     assert serving(DEFAULT) == expected
     assert serving(resource=redirected_dataplane()) == expected
+    # Which services it reaches is said in the same place as what is redirected.
+    assert serving(resource=redirected_dataplane(), bind_outbounds=True) == serving(bind_outbounds=True)
     without_traffic = Config(inbound_enabled=False, outbound_enabled=False)
     assert serving(without_traffic) == NameServing(BOTH, 15_053, exact=True, redirected=True, awaited=False)
 

@@ -93,23 +93,6 @@ def test_reasons_are_few_and_short_however_many_there_are() -> None:
     assert decode(encode(figures.snapshot())).failures == failures
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda figures: figures.count("A", "local", "NOERROR"),
-        lambda figures: figures.observe(0.1),
-        lambda figures: figures.upstream_observe(0.1),
-        lambda figures: figures.upstream_failure("timeout"),
-        lambda figures: figures.table(1, 2.0),
-    ],
-)
-def test_what_has_changed_is_worth_telling(change: object) -> None:
-    figures = Figures()
-    assert not figures.changed
-    change(figures)  # type: ignore[operator]
-    assert figures.changed
-
-
 def test_a_replaced_worker_takes_nothing_back() -> None:
     first, second = Figures(), Figures()
     first.count("A", "local", "NOERROR", 2)

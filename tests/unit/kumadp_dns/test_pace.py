@@ -39,3 +39,10 @@ def test_one_burst_after_a_silence_is_not_a_rush() -> None:
     for number in range(4):
         pace.took(64, 200.0 + number * 1e-4)
     assert not pace.pays
+
+
+def test_after_a_rush_one_query_finds_out_that_it_is_over() -> None:
+    pace = paced(DENSE * 5, 8)
+    assert pace.pays
+    pace.took(1, 101.0)
+    assert not pace.pays

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kumadp_dns.serving.restart import AT_ONCE, MAX_PAUSE_S, WINDOW_S, pause
+from kumadp_dns.serving.restart import AT_ONCE, LOOKS, MAX_PAUSE_S, WINDOW_S, Patience, pause
 
 
 def test_the_first_ends_are_repaired_at_once() -> None:
@@ -30,3 +30,15 @@ def test_ends_of_long_ago_are_forgiven() -> None:
 @given(st.lists(st.floats(0, 1e9), max_size=100), st.floats(0, 1e9))
 def test_a_pause_is_never_longer_than_the_limit(ended: list[float], now: float) -> None:
     assert 0.0 <= pause(ended, now) <= MAX_PAUSE_S
+
+
+def test_patience_ends_with_the_last_of_many_looks_in_a_row_at_one_who_says_nothing() -> None:
+    patience = Patience()
+    assert [patience.look() for _ in range(LOOKS)] == [False] * (LOOKS - 1) + [True]
+
+
+def test_whoever_says_something_now_and_then_is_borne_with() -> None:
+    patience = Patience()
+    for _ in range(3):
+        assert not any(patience.look() for _ in range(LOOKS - 1))
+        patience.heard()

@@ -112,6 +112,17 @@ def test_pointers_to_pointers_do_not_make_a_name_longer_than_allowed() -> None:
         wire.read_name(message, len(message) - 66)
 
 
+def test_a_chain_of_pointers_is_followed_no_further_than_any_honest_one_goes() -> None:
+    """Each leads to the one before: without an end to it, a message of thousands of records takes seconds."""
+    message = HEADER + b"\4mesh\0" + wire.pointer(12)
+    for _ in range(wire.MAX_POINTERS - 1):
+        message += wire.pointer(len(message) - 2)
+    assert wire.read_name(message, len(message) - 2)[0] == b"\4mesh\0"
+    message += wire.pointer(len(message) - 2)
+    with pytest.raises(Malformed, match="leads nowhere"):
+        wire.read_name(message, len(message) - 2)
+
+
 @patient
 @given(st.binary(max_size=80), st.integers(0, 40))
 @example(b"\1a\xc0\x0c", 0)

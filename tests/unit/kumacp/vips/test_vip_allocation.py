@@ -65,6 +65,18 @@ def test_a_name_that_comes_back_has_its_address_again() -> None:
     assert again.released == {}
 
 
+def test_a_name_comes_back_into_another_range() -> None:
+    left = {(Kind.SERVICE, "a"): Released("10.0.0.1", 9), (Kind.SERVICE, "b"): Released("fd00::1", 9)}
+    found = allocate(wanted("a", "b"), {}, CIDR, released=left, now=9)
+    assert addresses(found) == {"a": "240.0.0.0", "b": "240.0.0.1"}
+
+
+def test_what_does_not_change_is_the_same_object() -> None:
+    first = allocate(wanted("a", "b"), {}, CIDR).vips
+    again = allocate(wanted("a", "b", "c"), first, CIDR).vips
+    assert all(again[key] is one for key, one in first.items())
+
+
 def test_what_was_left_behind_is_given_away_last_and_the_oldest_first() -> None:
     left = {
         (Kind.SERVICE, "x"): Released("10.0.0.0", 9),

@@ -130,7 +130,7 @@ def test_what_is_wrong_is_told_with_its_place(text: str, said: str) -> None:
     ("document", "flags", "environ", "said"),
     [
         ({"redirect": {"inbound": {"port": 15001}}}, {}, {}, "redirect.outbound.port and redirect.inbound."),
-        ({"redirect": {"dns": {"enabled": True, "port": 7}}}, {"inbound_port": 7}, {}, "redirect.dns.port and"),
+        ({"redirect": {"dns": {"captureAll": True}}}, {"inbound_port": 15053}, {}, "redirect.dns.port and"),
         ({"redirect": {"vnet": {"networks": ["a:::/8"]}}}, {"dns_port": 15001}, {}, "--redirect-dns-port"),
         ({}, {"dns_capture_all": True}, {f"{ENV}DNS_PORT": "15006"}, f"{ENV}DNS_PORT and redirect."),
     ],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 
+import pytest
+
 from kumamesh.transparent_proxy.config import resolved
 from kumamesh.transparent_proxy.iptables_text import Hook, Table, parse_saved, restore_text, wanted
 from kumamesh.transparent_proxy.nft_text import install_text, removal_text
@@ -27,11 +29,11 @@ def test_without_a_server_of_the_family_its_dns_is_left_alone() -> None:
     assert names == ["KUMA_MESH_OUTBOUND", "KUMA_MESH_INBOUND"]
 
 
-def test_tcp_to_excluded_port_53_is_left_alone_too() -> None:
-    document = {"redirect": {"dns": {"captureAll": True}, "outbound": {"excludePorts": [53]}}}
+@pytest.mark.parametrize(("excluded", "protocols"), [([], ["udp", "tcp"]), ([53], ["udp"])])
+def test_tcp_to_excluded_port_53_is_left_alone_too(excluded: list[int], protocols: list[str]) -> None:
+    document = {"redirect": {"dns": {"captureAll": True}, "outbound": {"excludePorts": excluded}}}
     text = restore_text({}, wanted(build(resolved(document).settings, Host(5678), 4)))
-    assert "-p udp --dport 53 -m comment" in text
-    assert '-p tcp --dport 53 -m comment --comment "kuma/mesh/transparent/proxy/DNS to kuma-dp"' not in text
+    assert re.findall(r"-p (\S+) .*--to-ports 15053", text) == protocols
 
 
 SAVED = """\
@@ -67,6 +69,11 @@ def test_what_is_there_of_ours_is_found_with_its_place() -> None:
     }
 
 
+def test_places_are_counted_in_each_table() -> None:
+    saved = parse_saved(f"*raw\n-A OUTPUT -j ACCEPT\nCOMMIT\n{SAVED}")
+    assert [hook.place for hook in saved.ours["nat"].hooks] == [1, 3]
+
+
 def test_replacing_removes_what_is_ours_and_no_longer_wanted() -> None:
     text = restore_text(parse_saved(SAVED).ours, wanted(chains("defaults", 4)))
     assert text.splitlines()[:6] == [
@@ -77,6 +84,7 @@ def test_replacing_removes_what_is_ours_and_no_longer_wanted() -> None:
         '-D OUTPUT -p tcp -m comment --comment "kuma/mesh/transparent/proxy/enter" -j KUMA_MESH_OUTBOUND',
         "-F KUMA_MESH_OLD",
     ]
+    assert text.splitlines()[6] == "-X KUMA_MESH_OLD"
     assert "DOCKER" not in text
     assert "not kuma" not in text
 
