@@ -202,7 +202,8 @@ def test_instances_change_their_ports_under_load_and_no_request_fails(mesh_lab: 
         vip = _vip(world, "backend.mesh")
         for name in documents:
             world.reaches("http://backend.mesh", name)
-        with world.caller.inside(), Load(80, host=vip) as load:
+        # Kuma's circuit breaker lets 3 requests be tried again at a time.
+        with world.caller.inside(), Load(80, host=vip, threads=3) as load:
             load.wait_for(50)
             for port, (name, document) in enumerate(documents.items(), 7001):
                 world.put(_moved(document, port))

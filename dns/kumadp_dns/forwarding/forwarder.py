@@ -128,8 +128,9 @@ class Forwarder:
             return out  # a second reply, or one that comes too late
         verdict = judge(reply, attempt.question, exact=attempt.exact) if attempt else Verdict.FOREIGN
         if attempt is None or verdict is Verdict.FOREIGN:
-            lane.heard_foreign()
             out.append(Count("spoofed"))
+            if lane.heard_foreign():
+                return out + self.failed(now, number, "spoofed")
         elif verdict is Verdict.OTHER_CASE:
             self._other_case(now, attempt)
         else:

@@ -93,10 +93,14 @@ class Lane:
     heard_at: float = NEVER
     retired: bool = False
 
-    def heard_foreign(self) -> None:
+    def heard_foreign(self) -> bool:
+        """Whether it has become useless. A connection has: what it says can only come from its server, which
+        could go on and on. Over UDP the true reply may still come."""
         self.foreign += 1
-        if self.foreign >= _FOREIGN:
-            self.left = 0
+        if self.foreign < _FOREIGN:
+            return False
+        self.left = 0
+        return self.peer.tcp
 
 
 @dataclass(slots=True, eq=False)

@@ -178,7 +178,7 @@ class _Connection:
     def take_turn(self) -> None:
         """Answer some of what has come, as fast as the client takes the answers."""
         self._scheduled = False
-        for _ in range(9999):
+        for _ in range(QUERIES_A_TURN):
             packet = self._next()
             if packet is not None:
                 self._server.active(self)

@@ -98,9 +98,9 @@ class Worker:
         except OSError:
             frame, files = None, []
         match frame:
-            case control.NewTable():
+            case control.NewTable() if files:
                 self._load(frame, files.pop())
-            case _:
+            case _:  # also for want of a descriptor: the next worker begins with that table
                 self._loop.stop()
 
     def _load(self, frame: control.NewTable, file: int) -> None:

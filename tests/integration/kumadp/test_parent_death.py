@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -15,8 +16,12 @@ from kumadp.parent_process import ending_with_parent
 from lab import eventually
 
 _PARENT = """
-import signal, subprocess, sys
-child = subprocess.Popen(sys.argv[1:])
+import shutil, signal, subprocess, sys
+from kumadp.parent_process import ending_with_parent
+number, has_setpriv, *program = sys.argv[1:]
+if not has_setpriv:
+    shutil.which = lambda _: None
+child = subprocess.Popen([*ending_with_parent(signal.Signals(int(number))), *program])
 print(child.pid, flush=True)
 signal.pause()
 """
@@ -34,15 +39,14 @@ signal.pause()
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("has_setpriv", [True, False])
 def test_a_program_ends_with_its_killed_parent(
-    number: signal.Signals, has_setpriv: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: signal.Signals, has_setpriv: bool, tmp_path: Path
 ) -> None:
     if has_setpriv and shutil.which("setpriv") is None:
         pytest.skip("this host has no setpriv")
-    if not has_setpriv:
-        monkeypatch.setattr(shutil, "which", lambda _: None)
     told = tmp_path / "told"
-    child = [*ending_with_parent(number), sys.executable, "-c", _TELLS, str(told)]
-    parent = subprocess.Popen([sys.executable, "-c", _PARENT, *child], stdout=subprocess.PIPE, text=True)
+    argv = [sys.executable, "-c", _PARENT, str(int(number)), "yes" if has_setpriv else ""]
+    child = [sys.executable, "-c", _TELLS, str(told)]
+    parent = subprocess.Popen([*argv, *child], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     with parent.stdout:
         lines = {parent.stdout.readline().strip(), parent.stdout.readline().strip()}
@@ -53,3 +57,20 @@ def test_a_program_ends_with_its_killed_parent(
         parent.wait()
     eventually(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, "the end")
     assert told.exists() is (number is signal.SIGTERM)
+
+
+@pytest.mark.parametrize("has_setpriv", [True, False])
+def test_a_program_whose_parent_ended_before_it_could_ask_does_not_start(
+    has_setpriv: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_setpriv:
+        monkeypatch.setattr(shutil, "which", lambda _: None)
+    here = [*ending_with_parent(signal.SIGKILL), sys.executable, "-c", "print('started')"]
+    # For the program it is the same whether its parent ended or was another one from the beginning.
+    monkeypatch.setattr(os, "getpid", os.getppid)
+    elsewhere = [*ending_with_parent(signal.SIGKILL), sys.executable, "-c", "print('started')"]
+    outputs = [
+        subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60).stdout
+        for argv in (here, elsewhere)
+    ]
+    assert outputs == ["started\n", ""]

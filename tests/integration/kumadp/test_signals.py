@@ -92,7 +92,9 @@ import ctypes, os, subprocess, time
 from kumadp.envoy.process import reap_orphans
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans come here, as to process 1
 ours = subprocess.Popen(["true"])
-orphan = int(subprocess.check_output(["sh", "-c", "true >/dev/null & echo $!"]))
+until, end = os.pipe()
+orphan = int(subprocess.check_output(["sh", "-c", f"cat <&{until} >/dev/null & echo $!"], pass_fds=[until]))
+os.close(end)  # not before: its first parent would still be there to take its exit code
 os.waitid(os.P_PID, orphan, os.WEXITED | os.WNOWAIT)
 os.waitid(os.P_PID, ours.pid, os.WEXITED | os.WNOWAIT)
 reap_orphans(lambda: (ours.pid, None))

@@ -208,6 +208,20 @@ async def test_a_table_that_is_on_its_way_when_the_worker_ends_is_applied_by_the
         assert await dig(server.port, "+short", "backend.mesh") == "240.9.9.9"
 
 
+async def test_a_table_that_the_kernel_could_not_hand_over_is_applied_by_the_next_worker() -> None:
+    """As when the worker has no descriptor free: only the frame comes."""
+    async with serving() as server:
+        worker, process = server.worker, server._process
+        assert process
+        send = process.send
+        process.send = lambda frame, files=(): send(frame)  # type: ignore[method-assign]
+        applying = asyncio.create_task(server.apply(document_of(OTHER)))
+        await until(lambda: server.worker != worker, "the end of the worker")
+        process.send = send  # type: ignore[method-assign]
+        assert (await applying).names == len(OTHER)
+        assert await dig(server.port, "+short", "backend.mesh") == "240.9.9.9"
+
+
 @pytest.mark.parametrize("hangs", ["worker", "both"])
 async def test_a_worker_that_hangs_is_replaced(
     hangs: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

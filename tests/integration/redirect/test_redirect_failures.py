@@ -45,7 +45,7 @@ FAILS_ONCE = (
 def test_when_the_other_program_cannot_let_go_its_rules_stay_alone(
     used: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used.redirect("--backend=iptables-legacy", ALL)
+    used.redirect("--backend=iptables-legacy", "--ip-family-mode=ipv4")
     before = tables(used)
     fake(
         tmp_path,
@@ -57,6 +57,7 @@ def test_when_the_other_program_cannot_let_go_its_rules_stay_alone(
         done = used.kumactl(*INSTALL, NO_USER, f"--backend={backend}", check=False)
         assert done.stderr.startswith("Error: iptables-legacy-restore failed: no; nothing was changed; ")
         assert tables(used) == before
+        assert not sidecar_address(used)
         (tmp_path / "iptables-legacy-restore.failed").rmdir()
 
 

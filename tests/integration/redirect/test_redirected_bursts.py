@@ -16,7 +16,7 @@ from kumadp_dns.serving.batched_server import Batched
 from kumadp_dns.serving.datagrams_server import SLOTS, Calls, Messages
 from kumadp_dns.serving.resolver import Resolver
 from redirected_network import missing, network
-from redirected_sockets import LOCALHOST, close_all, connected, name_server, on
+from redirected_sockets import close_all, connected, name_server, on
 
 LACKING = missing(*TOOLS)
 pytestmark = pytest.mark.skipif(bool(LACKING), reason=LACKING)

@@ -54,6 +54,22 @@ class TestSpoofing:
         assert world.counted == ["spoofed"] * 7
         assert not client.outcomes
 
+    def test_a_connection_that_says_much_that_nobody_asked_is_given_up(self) -> None:
+        world = World()
+        client = world.ask(tcp=True)
+        sent = taken(world)
+        for _ in range(8):
+            assert sent.lane in world.lanes
+            world.hear(sent.lane, b"")
+        assert sent.lane not in world.lanes
+        assert world.counted == ["spoofed"] * 9
+        world.hear(sent.lane, b"")
+        assert len(world.counted) == 9
+        other = taken(world)
+        assert other.server != sent.server
+        world.answer(other)
+        assert isinstance(client.outcome, Forwarded)
+
     def test_second_and_late_replies_are_ignored_and_no_spoofs(self) -> None:
         world = World()
         client = world.ask()
