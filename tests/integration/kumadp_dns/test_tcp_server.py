@@ -1,4 +1,4 @@
-"""How connections share the time of the worker, in its real loop."""
+"""How connections share the time of the worker."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import threading
 from collections import Counter
 from typing import Any
 
+from fake_loop import FakeLoop
+from kumadp_dns.loop import Loop
 from kumadp_dns.serving.loop_worker import EpollLoop
 from kumadp_dns.serving.tcp_server import CONNECTIONS_A_TURN, QUERIES_A_TURN, Limits, TcpServer
 from name_server import LOOPBACK, framed, read_message, tcp_client
@@ -16,7 +18,7 @@ from name_server import LOOPBACK, framed, read_message, tcp_client
 class _Resolver:
     """Answers with the query. `asked`: how many in each turn of the loop, by client."""
 
-    def __init__(self, loop: EpollLoop) -> None:
+    def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self.asked: dict[float, Counter[bytes]] = {}
 
@@ -54,3 +56,40 @@ def test_connections_that_ask_much_at_once_take_turns() -> None:
         so_far += turn
         least = min(so_far.values()) if len(so_far) == clients else 0
         assert max(so_far.values()) - least <= QUERIES_A_TURN
+
+
+def test_who_waits_for_a_turn_is_not_idle() -> None:
+    """Of two connections the older one has asked, and its turn has not come: room is made by the other."""
+    loop = FakeLoop()
+    resolver: Any = _Resolver(loop)
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server((LOOPBACK, 0)))
+        listener.setblocking(False)
+        server = TcpServer(loop, resolver, Limits(2, 3_600.0))
+        server.serve(listener)
+
+        def client() -> socket.socket:
+            made = stack.enter_context(tcp_client(listener.getsockname()[1]))
+            _read(loop, listener)
+            return made
+
+        asking = client()
+        connection = next(sock for sock in loop.watched if sock is not listener)
+        other = client()
+        asking.sendall(framed(b"??" * 10))
+        _read(loop, connection)
+        _read(loop, connection)  # nothing more is read before the turn
+        assert connection not in loop.watched
+        client()
+        assert read_message(other) == b""
+        loop.advance(0.0)
+        assert read_message(asking) == b"??" * 10
+        assert connection in loop.watched
+        for sock in set(loop.watched) - {listener}:
+            stack.callback(sock.close)  # type: ignore[attr-defined]
+
+
+def _read(loop: FakeLoop, sock: Any) -> None:
+    readable, _ = loop.watched[sock]
+    assert readable
+    readable()
