@@ -80,7 +80,6 @@ class TcpServer:
 
     def closed(self, connection: _Connection) -> None:
         del self._last_active[connection]
-        self._ready.pop(connection, None)
 
     def schedule(self, connection: _Connection) -> None:
         """Give it a turn behind all that wait for theirs: still in this one of the loop if these are few."""
