@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {"kumadp", "kumadp_bootstrap", "kumacp", "kumactl", "kumamesh"}
+PACKAGES = {"kumadp", "kumadp_bootstrap", "kumadp_dns", "kumacp", "kumactl", "kumamesh"}
 
 
 @pytest.fixture(scope="module")
