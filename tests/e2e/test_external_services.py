@@ -6,9 +6,9 @@ import base64
 import json
 from typing import Any
 
-import psutil
 import pytest
 
+from agent_runs import envoy_of
 from lab import ControlPlane, Lab, Sidecar, dataplane, eventually, free_port, http, mesh, tcp_line
 from mesh_pki import Pki
 from tls_server import tls_server
@@ -162,7 +162,7 @@ def test_a_wrong_authority_is_told_and_another_secret_heals_without_a_restart(me
         scene.plane.put(external("httpbin", f"localhost:{port}", tls={"caCert": {"secret": "ca"}}))
         scene.web.ready()
         scene.fails("httpbin", "error")
-        (envoy,) = psutil.Process(scene.web.program.process.pid).children()
+        envoy = envoy_of(scene.web.program)
         scene.plane.put(secret("ca", right.ca))
         scene.seen("httpbin")
         # What no Envoy would take is not sent, and what was there goes on.

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 import zone_server
+from agent_runs import name_server_of
 from lab import Lab, Program, eventually, listens
 from load import Load
 from named_mesh import NamedMesh, caller_document, named_mesh
@@ -45,13 +44,6 @@ def _outside(world: NamedMesh, zone: str) -> Iterator[None]:
         world.lab.adopt(server)
         server.wait_until(lambda: listens(world.elsewhere.address, 53), "listening")
     yield
-
-
-def _name_server(agent: int) -> psutil.Process | None:
-    """The agent's process that answers names: of the package of the name server."""
-    children = psutil.Process(agent).children(recursive=True)
-    found = [child for child in children if "kumadp_dns" in " ".join(child.cmdline())]
-    return found[0] if found else None
 
 
 @pytest.mark.promise("A16", part="whole")
@@ -290,7 +282,7 @@ def test_a_killed_name_server_comes_back_and_loses_no_question(mesh_lab: Lab) ->
         world.offer("backend-1", "backend")
         web = world.redirect()
         vip = _vip(world, "backend.mesh")
-        worker = eventually(lambda: _name_server(web.program.process.pid), "the name server's process")
-        worker.send_signal(signal.SIGKILL)
+        killed = name_server_of(web.program)
+        killed.kill()
         assert world.lookup("backend.mesh") == [vip]
-        assert _name_server(web.program.process.pid).pid != worker.pid
+        assert name_server_of(web.program) != killed

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from agent_runs import envoy_of
 from kumacp.identity.ca import CertificateAuthority, issue_identity
 from kumacp.xds.model import IdentityRequest
 from kumamesh.resource import ResourceKey
@@ -190,8 +191,7 @@ def test_the_outbound_of_the_documents_answers_on_localhost(mesh_lab: Lab) -> No
 @pytest.mark.promise("I05", part="only kuma-dp is run; Envoy's admin reachable locally")
 def test_kuma_dp_runs_envoy_and_its_admin_is_there(mesh_lab: Lab) -> None:
     pair = start_pair(mesh_lab)
-    agent = psutil.Process(pair.web.program.process.pid)
-    (envoy,) = agent.children()
+    envoy = envoy_of(pair.web.program)
     assert "envoy" in envoy.name()
     assert b"LIVE" in pair.web.admin("/ready")
     assert b"outbound:127.0.0.1:" in pair.web.admin("/config_dump")

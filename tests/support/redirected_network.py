@@ -61,10 +61,10 @@ table inet stop {{
 
 def as_user(uid: int) -> list[str]:
     """What to put before a command so that it runs as this user; it may read what only root can, because the
-    tree of the tests may lie in somebody's private folder."""
+    tree of the tests may lie in somebody's private folder. For access(2) it takes a bit besides."""
     capability = "dac_read_search"
     return [
-        "setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
+        "setpriv", "--securebits=+no_setuid_fixup", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
         f"--inh-caps=-all,+{capability}", f"--ambient-caps=+{capability}",
     ]  # fmt: skip
 
