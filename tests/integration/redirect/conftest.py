@@ -8,6 +8,7 @@ import pytest
 
 from host_tables import TOOLS, add_others
 from redirected_network import Host, missing, network
+from redirected_sockets import close_all
 
 
 @pytest.fixture
@@ -23,3 +24,10 @@ def used(host: Host) -> Host:
     """A host whose tables have rules of somebody else."""
     add_others(host)
     return host
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """No test leaves sockets to the next."""
+    yield
+    close_all()

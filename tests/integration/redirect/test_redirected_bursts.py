@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,19 +15,13 @@ from kumadp_dns.serving.batched_server import Batched
 from kumadp_dns.serving.datagrams_server import SLOTS, Calls, Messages
 from kumadp_dns.serving.resolver import Resolver
 from redirected_network import missing, network
-from redirected_sockets import close_all, connected, name_server, on
+from redirected_sockets import connected, name_server, on
 
 LACKING = missing(*TOOLS)
 pytestmark = pytest.mark.skipif(bool(LACKING), reason=LACKING)
 
 SERVER = {4: "10.123.0.99", 6: "fd00:123::99"}
 """Nobody has it: what arrives was redirected."""
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    close_all()
 
 
 class _NoForwarder:

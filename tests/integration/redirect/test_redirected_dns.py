@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from host_tables import BACKENDS, TOOLS
@@ -14,7 +12,6 @@ from redirected_sockets import (
     accepted,
     address,
     answered,
-    close_all,
     connected,
     listening,
     name_server,
@@ -28,12 +25,6 @@ pytestmark = pytest.mark.skipif(bool(LACKING), reason=LACKING)
 
 each_backend = pytest.mark.parametrize("backend", BACKENDS)
 each_family = pytest.mark.parametrize("family", [4, 6])
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    close_all()
 
 
 @each_backend
