@@ -6,6 +6,7 @@ import pwd
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from shlex import quote
 
 from kumactl.redirect.choice import may_change_tables
 from kumadp_dns.forwarding import resolv_conf
@@ -14,7 +15,7 @@ from kumamesh.transparent_proxy.config import Config
 from kumamesh.transparent_proxy.exclusions import MAX_UID
 
 DEFAULT_UID, DEFAULT_NAME = 5678, "kuma-dp"
-_CREATE = f"create it with: useradd --uid {DEFAULT_UID} --user-group {DEFAULT_NAME}"
+_CREATE = "create it with: useradd --uid {} --user-group {}"
 
 
 def uid_of(config: Config) -> int:
@@ -29,13 +30,14 @@ def uid_of(config: Config) -> int:
         found = _by_uid(DEFAULT_UID) or _by_name(DEFAULT_NAME)
         if found is None:
             raise UserError(
-                f"there is no user with the uid {DEFAULT_UID} or the name {DEFAULT_NAME}; {_CREATE}; or name "
-                "another one with --kuma-dp-user"
+                f"there is no user with the uid {DEFAULT_UID} or the name {DEFAULT_NAME}; "
+                f"{_CREATE.format(DEFAULT_UID, DEFAULT_NAME)}; or name another one with --kuma-dp-user"
             )
         return found.pw_uid
     found = (None if number is None else _by_uid(number)) or _by_name(text)
     if found is None:
-        raise UserError(f"--kuma-dp-user: there is no user {text!r} on this host; {_CREATE}")
+        create = _CREATE.format(*((DEFAULT_UID, quote(text)) if number is None else (number, DEFAULT_NAME)))
+        raise UserError(f"--kuma-dp-user: there is no user {text!r} on this host; {create}")
     return found.pw_uid
 
 

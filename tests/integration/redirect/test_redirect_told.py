@@ -28,7 +28,8 @@ UDP = socket.SOCK_DGRAM
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--kuma-dp-user=nobody-there",), "there is no user 'nobody-there' on this host; create"),
+        (("--kuma-dp-user=nobody-there",), "create it with: useradd --uid 5678 --user-group nobody-there"),
+        (("--kuma-dp-user=54321",), "create it with: useradd --uid 54321 --user-group kuma-dp"),
         (("--redirect-inbound-port=0",), "--redirect-inbound-port is wrong: 0 is not a port from 1 to 65535"),
         (("--redirect-dns", "--redirect-dns-port=15006"), "--redirect-dns-port and redirect.inbound.port"),
         (("--exclude-outbound-ips=10.0.0.0/64",), "'10.0.0.0/64' is neither an IP address nor a CIDR"),
