@@ -25,8 +25,8 @@ class Table:
         """Columns as wide as their widest cell and no space at the end of a line. A table wider than the
         `columns` of the terminal (0: any width) moves together and is folded at spaces; where that is not
         enough, each row becomes a block with a line for each cell."""
-        rows = [[plain(cell) for cell in row] for row in self.rows]
-        lines = _fitting([list(self.headers), *rows], columns)
+        rows = [[plain(cell) for cell in row] for row in (self.headers, *self.rows)]
+        lines = _fitting(rows, columns)
         return "\n".join([*lines, "", plain(self.footer)] if self.footer else lines)
 
 

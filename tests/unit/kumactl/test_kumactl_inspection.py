@@ -218,6 +218,7 @@ WRONG = st.recursive(
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.dictionaries(FIELDS, WRONG), max_size=2))
+@example([{"policies": {"Two\nLines": {"total": 1}}}])
 def test_no_answer_is_too_wrong_for_a_table(items):
     tables = [
         *(dataplanes_table(items, NOW), zones_table(items, NOW), meshes_table(items), services_table(items)),
