@@ -70,6 +70,11 @@ class Program:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """SIGKILL, as a host that fails would: nothing is said to anybody."""
+        self.process.kill()
+        self.process.wait()
+
     def stop(self) -> int:
         """SIGTERM, wait, and SIGKILL only if that was not enough. The exit code."""
         self.ask_to_stop()

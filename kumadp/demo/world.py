@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 VIRTUAL_ADDRESSES = "127.240.0.0/16"
 """Every host has them already, and none uses them: so proxies can listen there, and no root is needed."""
 PEER = "backend.mesh"
+MESH_URL = "/meshes/default"
+PERMISSION_URL = "/meshes/default/traffic-permissions/allow-all-default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +47,45 @@ def control_plane_environment(ports: Ports, work_dir: str) -> dict[str, str]:
     """Variables of a `kuma-cp run` that stands alone and listens on loopback, apart from the TLS port."""
     return {
         "KUMA_MODE": "zone",
+        "KUMA_DP_SERVER_PORT": str(ports.dp_server),
+        **servers(work_dir, ports.api, ports.api_https, ports.diagnostics),
+        **virtual_addresses(ports.virtual),
+    }
+
+
+def servers(work_dir: str, api: int, api_https: int, diagnostics: int) -> dict[str, str]:
+    """Variables that say where any control plane of the demo keeps its files, and listens for people."""
+    return {
         "KUMA_STORE_TYPE": "sqlite",
         "KUMA_GENERAL_WORK_DIR": work_dir,
         "KUMA_API_SERVER_HTTP_INTERFACE": "127.0.0.1",
-        "KUMA_API_SERVER_HTTP_PORT": str(ports.api),
+        "KUMA_API_SERVER_HTTP_PORT": str(api),
         "KUMA_API_SERVER_HTTPS_INTERFACE": "127.0.0.1",
-        "KUMA_API_SERVER_HTTPS_PORT": str(ports.api_https),
-        "KUMA_DP_SERVER_PORT": str(ports.dp_server),
+        "KUMA_API_SERVER_HTTPS_PORT": str(api_https),
         "KUMADP_DIAGNOSTICS_SERVER_INTERFACE": "127.0.0.1",
-        "KUMA_DIAGNOSTICS_SERVER_PORT": str(ports.diagnostics),
-        "KUMA_DNS_SERVER_CIDR": VIRTUAL_ADDRESSES,
-        "KUMA_DNS_SERVER_SERVICE_VIP_PORT": str(ports.virtual),
+        "KUMA_DIAGNOSTICS_SERVER_PORT": str(diagnostics),
     }
+
+
+def virtual_addresses(port: int) -> dict[str, str]:
+    """Variables that put the virtual addresses where no root is needed."""
+    return {"KUMA_DNS_SERVER_CIDR": VIRTUAL_ADDRESSES, "KUMA_DNS_SERVER_SERVICE_VIP_PORT": str(port)}
 
 
 def web_dataplane(ports: Ports) -> dict[str, Any]:
     """The Dataplane of `web`, which says nothing of `backend`."""
-    return _dataplane("web-1", "web", inbound=ports.web_inbound, app=ports.web_app, admin=ports.admin[0])
+    return dataplane("web-1", "web", inbound=ports.web_inbound, app=ports.web_app, admin=ports.admin[0])
 
 
 def backend_dataplane(ports: Ports, number: int) -> dict[str, Any]:
     """The Dataplane of an instance of `backend`; `number` is 1 or 2."""
     inbound, app = ports.backend_inbounds[number - 1], ports.backend_apps[number - 1]
     admin = ports.admin[number]
-    return _dataplane(f"backend-{number}", "backend", inbound=inbound, app=app, admin=admin)
+    return dataplane(f"backend-{number}", "backend", inbound=inbound, app=app, admin=admin)
 
 
-def _dataplane(name: str, service: str, *, inbound: int, app: int, admin: int) -> dict[str, Any]:
+def dataplane(name: str, service: str, *, inbound: int, app: int, admin: int) -> dict[str, Any]:
+    """The Dataplane of an HTTP service in the mesh `default`, on loopback."""
     tags = {"kuma.io/service": service, "kuma.io/protocol": "http"}
     return {
         "type": "Dataplane",
