@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 _MODE = 0o711
 """Others may pass through, for probes and admin calls by sockets, and list nothing."""
 _PREFIX = "kuma-dp-"
+_RANDOM_LETTERS = 8
+"""That `mkdtemp` adds."""
 _MARK = "temporary"
 """A file in our temporary work dirs, there only once the dir is locked. Without it, a dir of this prefix may
 be that of another program, or of an agent that has not locked it yet."""
@@ -34,9 +36,10 @@ def work_dir(given: Path | None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _temporary() -> Iterator[Path]:
-    _remove_abandoned(Path(tempfile.gettempdir()))
+    parent = _parent()
+    _remove_abandoned(parent)
     try:
-        made = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     except OSError as error:
         raise UserError(f"no temporary directory can be made: {error}; give --work-dir") from None
     try:
@@ -46,6 +49,16 @@ def _temporary() -> Iterator[Path]:
             yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _parent() -> Path:
+    """Where temporary files are kept, or /tmp where the paths of sockets would be too long there."""
+    parent = Path(tempfile.gettempdir())
+    try:
+        check_work_dir(str(parent / f"{_PREFIX}{'x' * _RANDOM_LETTERS}"))
+    except UserError:
+        return Path("/tmp")  # noqa: S108
+    return parent
 
 
 @contextlib.contextmanager

@@ -1,5 +1,8 @@
 """What a control plane makes at its first start and repairs at every later one (kuma-cp 2.5, contract 7.2).
 
+A global control plane has no proxies whose Envoys it would ask, so it needs no admin CA. A zone that has a
+global one takes meshes and the keys of zone tokens from there. Users belong to each control plane.
+
 Each thing is looked for and made by itself, what others need before them: a start that was cut short is
 finished by the next one.
 """
@@ -12,8 +15,15 @@ from collections.abc import Callable
 from datetime import datetime
 
 from kumacp.identity.admin_ca import ADMIN_CA_SECRET, create_admin_ca, to_secret_data
-from kumacp.identity.signing_keys import KeyRing, SigningKeyNotFound, TokenKind, signing_key_name
+from kumacp.identity.signing_keys import (
+    ADMIN_TOKEN_SECRET,
+    KeyRing,
+    SigningKeyNotFound,
+    TokenKind,
+    signing_key_name,
+)
 from kumacp.manager.resource_driver import ResourceManager
+from kumacp.mode import role
 from kumacp.settings import CpSettings
 from kumacp.store.api import NotFound, Store, StoreUnavailable
 from kumacp.store.memory import utc_now
@@ -24,7 +34,6 @@ from kumamesh.resources.mesh import Mesh
 from kumamesh.resources.secret import GlobalSecret
 from kumamesh.tokens import SigningKey, UserClaims, generate_signing_key, issue
 
-ADMIN_TOKEN_SECRET = "admin-user-token"  # noqa: S105  # a name
 ADMIN_USER = ADMIN_GROUP = "mesh-system:admin"
 _LOG = logging.getLogger(__name__)
 
@@ -33,29 +42,36 @@ async def ensure_defaults(
     store: Store, manager: ResourceManager, settings: CpSettings, *, now: Callable[[], datetime] = utc_now
 ) -> None:
     """Make what is missing; raises UserError when it cannot be written, or what is there is of no use."""
+    here = role(settings)
     try:
-        await _ensure_defaults(store, manager, settings, now)
+        if not here.federated:
+            await _signing_key(store, manager, TokenKind.ZONE)
+        await _ensure_users(store, manager, settings, now)
+        if not here.is_global and not await _exists(store, _global(ADMIN_CA_SECRET)):
+            ca = await asyncio.to_thread(create_admin_ca, now())
+            await _put_secret(manager, ADMIN_CA_SECRET, to_secret_data(ca))
+        if not (here.federated or settings.skip_mesh_creation):
+            await _ensure_mesh(store, manager)
     except StoreUnavailable as error:
         raise UserError(f"the first resources cannot be made: {error}; make room and start again") from None
 
 
-async def _ensure_defaults(
+async def _ensure_users(
     store: Store, manager: ResourceManager, settings: CpSettings, now: Callable[[], datetime]
 ) -> None:
-    await _signing_key(store, manager, TokenKind.ZONE)
-    user_key = await _signing_key(store, manager, TokenKind.USER)
+    """The key of their tokens, and the first token."""
+    key = await _signing_key(store, manager, TokenKind.USER)
     if settings.api_bootstrap_admin_token and not await _exists(store, _global(ADMIN_TOKEN_SECRET)):
         claims = UserClaims(name=ADMIN_USER, groups=(ADMIN_GROUP,))
-        token = issue(claims, user_key, now=now().timestamp())
+        token = issue(claims, key, now=now().timestamp())
         await _put_secret(manager, ADMIN_TOKEN_SECRET, token.encode())
-    if not await _exists(store, _global(ADMIN_CA_SECRET)):
-        ca = await asyncio.to_thread(create_admin_ca, now())
-        await _put_secret(manager, ADMIN_CA_SECRET, to_secret_data(ca))
-    if not settings.skip_mesh_creation:
-        key = ResourceKey("Mesh", "", DEFAULT_MESH)
-        if not await _exists(store, key):
-            await manager.put(Resource(key, Mesh()))
-            _LOG.info("created Mesh %s", DEFAULT_MESH)
+
+
+async def _ensure_mesh(store: Store, manager: ResourceManager) -> None:
+    key = ResourceKey("Mesh", "", DEFAULT_MESH)
+    if not await _exists(store, key):
+        await manager.put(Resource(key, Mesh()))
+        _LOG.info("created Mesh %s", DEFAULT_MESH)
 
 
 async def _signing_key(store: Store, manager: ResourceManager, kind: TokenKind) -> SigningKey:

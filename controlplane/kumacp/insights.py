@@ -18,6 +18,7 @@ from kumamesh.resources.insight import (
     MeshInsight,
     MeshInsightMtls,
     ServiceCount,
+    ServiceDataplanes,
     ServiceInsight,
     ServiceKind,
     ServiceState,
@@ -90,13 +91,19 @@ def service_insight(
     return ServiceInsight(services={service: tallies[service].state() for service in sorted(tallies)})
 
 
-def service_insights(
-    mesh: str,
-    dataplanes: Iterable[Resource],
-    insights: Iterable[Resource],
-    external: Iterable[Resource] = (),
-) -> list[dict[str, Any]]:
-    """The services of a mesh as `/meshes/<mesh>/service-insights` lists them, sorted by name."""
+def as_seen_in(zone: str, own: ServiceInsight, everywhere: ServiceInsight) -> ServiceInsight:
+    """The services of all zones as one of them knows them: what it computes of its own proxies, and what
+    global told of services that others offer, too."""
+    told = {
+        service: state
+        for service, state in everywhere.services.items()
+        if set(state.zones) - {zone} or not (state.zones or service in own.services)
+    }
+    return ServiceInsight(services=dict(sorted({**own.services, **told}.items())))
+
+
+def service_insights(mesh: str, insight: ServiceInsight) -> list[dict[str, Any]]:
+    """The services of a mesh as `/meshes/<mesh>/service-insights` lists them."""
     never = format_time(NEVER)
     return [
         {
@@ -116,7 +123,7 @@ def service_insights(
             "addressPort": f"{service}.mesh:80",
             "zones": list(state.zones),
         }
-        for service, state in service_insight(dataplanes, insights, external).services.items()
+        for service, state in insight.services.items()
     ]
 
 
@@ -186,7 +193,7 @@ class _ServiceTally:
     def state(self) -> ServiceState:
         return ServiceState(
             status=self._status(),
-            dataplanes=DataplaneCount(
+            dataplanes=ServiceDataplanes(
                 total=self._total, online=self._online, offline=self._total - self._online
             ),
             issued_backends=dict(sorted(self._backends.items())),

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 
 from kumacp.dpserver.stats import DpServerStats, long_type
 from kumacp.figures import MAX_LABELS, OTHER, Histograms, HttpTraffic
+from kumacp.kds.traffic import Traffic
 from kumacp.xds.hub import Counters
 from kumamesh.exposition import Kind, Labels, MetricSpec, Summary, Value, exposition
 from kumamesh.resource import ResourceKey
@@ -53,6 +54,23 @@ METRICS = (
         "vip_allocation_exhaustion", "Names without an address, for there are none left", _GAUGE, ("mesh",)
     ),
     MetricSpec("vip_conflicts", "Names that are wanted more than once, or cannot be made", _GAUGE, ("mesh",)),
+    MetricSpec("zones_total", "Zones that global knows", _GAUGE),
+    MetricSpec("zones_online", "Zones that are connected to this control plane", _GAUGE),
+    MetricSpec("kds_delta_streams_active", "Open streams between zones and global", _GAUGE, ("kind",)),
+    MetricSpec("kds_delta_responses_sent", "Responses sent to the other side", labels=("type_url",)),
+    MetricSpec(
+        "kds_delta_requests_received",
+        "Verdicts of the other side on responses",
+        labels=("type_url", "confirmation"),
+    ),
+    MetricSpec("kds_responses_received_total", "Responses of the other side", labels=("type_url",)),
+    MetricSpec("kds_responses_rejected_total", "Those with something refused", labels=("type_url",)),
+    MetricSpec(
+        "kds_streams_refused_total", "Streams of zones that were refused or ended", labels=("reason",)
+    ),
+    MetricSpec("kds_connected", "Whether this zone is joined to global", _GAUGE),
+    MetricSpec("kds_connections_total", "Times that this zone was joined to global"),
+    MetricSpec("kds_connection_failures_total", "Times that global could not be reached"),
     MetricSpec("hds_streams_active", "Connected health discovery streams", _GAUGE),
     MetricSpec("hds_specifiers_total", "Times that a proxy was told what to check"),
     MetricSpec("hds_reports_total", "Reports of proxies on what they checked"),
@@ -108,6 +126,29 @@ class WatchedStore(Protocol):
 
     @property
     def size(self) -> int: ...
+
+
+class ZoneFigures(Protocol):
+    """The zones of a global control plane."""
+
+    @property
+    def total(self) -> int: ...
+
+    @property
+    def online(self) -> int: ...
+
+    @property
+    def open_streams(self) -> Mapping[str, int]: ...
+
+
+class LinkFigures(Protocol):
+    """The connection of a zone to global."""
+
+    connected: int
+    connections: int
+    failures: int
+    streams: dict[str, float]
+    ends: dict[str, float]
 
 
 class VipFigures(Protocol):
@@ -216,6 +257,39 @@ class Metrics:
             }
         )
 
+    def expose_zones(self, zones: ZoneFigures) -> None:
+        """Everything that global counts of its zones."""
+        self.expose_all(
+            {
+                "zones_total": lambda: zones.total,
+                "zones_online": lambda: zones.online,
+                "kds_delta_streams_active": lambda: zones.open_streams,
+            }
+        )
+
+    def expose_link(self, link: LinkFigures) -> None:
+        """Everything that a zone counts of its connection to global."""
+        self.expose_all(
+            {
+                "kds_connected": lambda: link.connected,
+                "kds_connections_total": lambda: link.connections,
+                "kds_connection_failures_total": lambda: link.failures,
+                "kds_delta_streams_active": lambda: link.streams,
+                "kds_streams_refused_total": lambda: link.ends,
+            }
+        )
+
+    def expose_sync(self, traffic: Traffic) -> None:
+        """Everything that either side counts of what goes over the streams."""
+        self.expose_all(
+            {
+                "kds_delta_responses_sent": lambda: traffic.sent,
+                "kds_delta_requests_received": lambda: _by_verdict(traffic.accepted, traffic.refused),
+                "kds_responses_received_total": lambda: traffic.received,
+                "kds_responses_rejected_total": lambda: traffic.rejected,
+            }
+        )
+
     def expose_vips(self, figures: VipFigures) -> None:
         """Everything that the allocation of virtual addresses counts."""
         self.expose_all(
@@ -241,9 +315,16 @@ def _unusable(faults: Mapping[ResourceKey, str]) -> dict[tuple[str, ...], float]
 
 
 def _verdicts(stats: DpServerStats) -> dict[tuple[str, ...], float]:
-    counted = (("ACK", stats.acks), ("NACK", stats.nacks))
     return {
         (long_type(type_), verdict): number
-        for verdict, counter in counted
+        for (type_, verdict), number in _by_verdict(stats.acks, stats.nacks).items()
+    }
+
+
+def _by_verdict(acks: Mapping[str, int], nacks: Mapping[str, int]) -> dict[tuple[str, ...], float]:
+    """By type and verdict."""
+    return {
+        (type_, verdict): number
+        for verdict, counter in (("ACK", acks), ("NACK", nacks))
         for type_, number in counter.items()
     }

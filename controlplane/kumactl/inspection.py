@@ -10,8 +10,10 @@ from kumactl.ages import age, moment
 from kumactl.answer import Item, entries, flag, number, section, text, texts
 from kumactl.table import Table
 from kumactl.tags import inbound_tags
+from kumamesh.names import ORIGIN_LABEL
 
 ONLINE, OFFLINE, DEGRADED = "Online", "Offline", "Partially degraded"
+UNKNOWN = "-"
 
 _STREAM_COLUMNS = ("LAST CONNECTED AGO", "LAST UPDATED AGO", "TOTAL UPDATES", "TOTAL ERRORS")
 _VERSION_COLUMNS = ("KUMA-DP VERSION", "ENVOY VERSION")
@@ -122,7 +124,9 @@ def _store_type(config: str) -> str:
 
 
 def _zone_proxy_row(overview: Item, insight: Item, now: datetime) -> tuple[str, ...]:
-    status = ONLINE if _online(insight) else OFFLINE
+    # What came from global is a proxy of another zone, of which only that zone and global know how it is.
+    elsewhere = not insight and text(overview, "labels", ORIGIN_LABEL) == "global"
+    status = UNKNOWN if elsewhere else ONLINE if _online(insight) else OFFLINE
     return (text(overview, "name"), status, *_stream_cells(insight, now), *_version_cells(insight))
 
 

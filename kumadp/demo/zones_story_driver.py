@@ -108,7 +108,9 @@ class ZonesStory:
                 claims = {"zone": zone_name(number), "scope": ["ingress"], "validFor": "1h"}
                 resource, token = zones_world.ingress(number, own), globe.token("zone", claims)
                 proxies.append(
-                    self._stage.start_proxy(planes[number], resource, token, own.ingress_readiness)
+                    self._stage.start_proxy(
+                        planes[number], resource, token, own.ingress_readiness, "--proxy-type=ingress"
+                    )
                 )
             for proxy in proxies:
                 proxy.wait_ready()

@@ -28,6 +28,8 @@ DEFAULT_MESH = "default"
 ZONE_EGRESS_SERVICE = "zone-egress"
 NO_DESTINATION_CLUSTER = "self_transparentproxy_no_destination_inbound"
 SOURCE_TAGS_FILTER = "kuma:source-tags"
+EDGE_MATCH, EDGE_VALUE = "kuma#edge", "true"
+"""Tells endpoints that lead out of the zone from others; no tag can have that name."""
 PROTOCOLS = ("tcp", "tls", "http", "http2", "grpc", "kafka")
 NO_PORT = 49151
 """Inbound port that stands for "no port"; never an endpoint (contract 5.3)."""

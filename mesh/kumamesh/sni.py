@@ -12,6 +12,8 @@ ResourceKind = Literal["ms", "mzms", "mes"]
 _FNV_OFFSET = 0xCBF29CE484222325
 _FNV_PRIME = 0x100000001B3
 _LABEL_LIMIT = 62
+MAX_BYTES = 255
+"""Longer ones fit neither into TLS nor into Envoy's configuration."""
 
 
 def tags_sni(tags: Mapping[str, str], mesh: str) -> str:
@@ -19,6 +21,11 @@ def tags_sni(tags: Mapping[str, str], mesh: str) -> str:
     rest = {key: value for key, value in tags.items() if key != SERVICE_TAG}
     rest["mesh"] = mesh
     return f"{tags[SERVICE_TAG]}{{{_joined(rest)}}}"
+
+
+def fits(server_name: str) -> bool:
+    """Whether a ClientHello can carry it."""
+    return len(server_name.encode()) <= MAX_BYTES
 
 
 def parse_tags_sni(sni: str) -> dict[str, str]:

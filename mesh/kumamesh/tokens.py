@@ -26,7 +26,9 @@ FIRST_KID = "1"
 CLOCK_SKEW_S = 5
 """How far `nbf` lies before the moment of issue, for verifiers whose clock is behind."""
 DEFAULT_VALIDITY_S = 10 * 365 * 86_400.0
-SCOPES = ("ingress", "egress")
+PROXY_SCOPES = ("ingress", "egress")
+SCOPES = (*PROXY_SCOPES, "cp")
+"""What a zone token can be for: proxies of the zone, and its control plane."""
 
 _SHOWN_KID_CHARS = 40
 _LAST_TIME = 1e12
@@ -65,7 +67,7 @@ class DataplaneClaims:
 
 @dataclass(frozen=True, slots=True)
 class ZoneClaims:
-    """Which zone proxies may be run with the token: those of `zone` (any if empty) in `scope`."""
+    """What may be run with the token: proxies and control planes of `zone` (any if empty) in `scope`."""
 
     zone: str = ""
     scope: tuple[str, ...] = ()
@@ -196,12 +198,12 @@ def check_dataplane(
         )
 
 
-def check_zone(claims: ZoneClaims, zone: str, proxy_type: str) -> None:
-    """Raise TokenError(denied) unless the token covers the `ingress` or `egress` of the zone."""
-    if proxy_type not in claims.scope:
+def check_zone(claims: ZoneClaims, zone: str, scope: str) -> None:
+    """Raise TokenError(denied) unless the token covers the `ingress`, `egress` or `cp` of the zone."""
+    if scope not in claims.scope:
         raise _denied(
             f"token cannot be used to authenticate zone entity "
-            f"({proxy_type} is out of token's scope: [{' '.join(claims.scope)}])"
+            f"({scope} is out of token's scope: [{' '.join(claims.scope)}])"
         )
     if claims.zone and claims.zone != zone:
         raise _denied(f"zone from requestor: {zone} is different than in token: {claims.zone}")

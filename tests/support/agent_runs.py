@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,8 @@ class Agents:
 
     def __init__(self, folder: Path, plane: FakeControlPlane) -> None:
         self.folder, self.plane = folder, plane
-        self.tmp = folder / "tmp"
-        self.tmp.mkdir()
+        # Short: below a folder of pytest there may be no room for the names of sockets.
+        self.tmp = Path(tempfile.mkdtemp(prefix="kd-"))
         self.programs: list[Program] = []
 
     def run(self, *arguments: str, name: str = "agent", **environ: str) -> Program:
@@ -69,6 +71,7 @@ class Agents:
             if program.running:
                 program.process.send_signal(signal.SIGKILL)
             program.process.wait()
+        shutil.rmtree(self.tmp, ignore_errors=True)
 
 
 @contextlib.contextmanager

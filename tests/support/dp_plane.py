@@ -17,11 +17,13 @@ from kumacp.dpserver.server import DpServer
 from kumacp.dpserver.tls_disk import CertificateFiles
 from kumacp.identity.signing_keys import KeyRing, TokenKind
 from kumacp.manager.resource_driver import ResourceManager
-from kumacp.policy.permission import inbound_rbac
+from kumacp.policy.permission import inbound_rbac, outside_rbac
 from kumacp.settings import CpSettings
 from kumacp.store.api import NotFound, Store
 from kumacp.store.memory import MemoryStore
 from kumacp.xds.build import build
+from kumacp.xds.edge.egress import Egress
+from kumacp.xds.edge.ingress import Ingress
 from kumacp.xds.hub import Hub
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.insight import DataplaneInsight
@@ -94,7 +96,8 @@ class Plane:
         self.settings = settings
         self.target = target
         self.manager = ResourceManager(store, settings)
-        self.hub = Hub(settings.zone_name, build, inbound_rbac)
+        carriers = (Ingress(), Egress(outside_rbac))
+        self.hub = Hub(settings.zone_name, build, inbound_rbac, carriers=carriers)
         self.server = DpServer(settings, store, self.manager, self.hub, certificate=certificate, clock=clock)
 
     async def token(self, name: str = "", mesh: str = "default", **more: Any) -> str:

@@ -1,17 +1,21 @@
 """Applications behind sidecars, as programs: `python echo_app.py KIND NAME PORT [HOST]`.
 
 KIND is http (HTTP/1.1, JSON with name and headers), http2 (h2c), grpc (unary and stream echo), tcp (each
-line comes back behind the name). `/slow/SECONDS` of http answers late, `/status/N` with that status.
+line comes back behind the name). `/slow/SECONDS` of http answers late, `/status/N` with that status; its
+answers have the JSON object of the variable ECHO_FACTS too.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import socketserver
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+FACTS = json.loads(os.environ.get("ECHO_FACTS", "{}"))
 
 
 class Http(BaseHTTPRequestHandler):
@@ -31,7 +35,8 @@ class Http(BaseHTTPRequestHandler):
             case ["status", code]:
                 status = int(code)
         headers = {key.lower(): value for key, value in self.headers.items()}
-        body = json.dumps({"name": self.name, "headers": headers, "received": len(received)}).encode()
+        answer = {"name": self.name, "headers": headers, "received": len(received), **FACTS}
+        body = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
         self.end_headers()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import hub_world as world
+import remote_model
 import vips_model
 from kumacp.store.api import Change
 from kumacp.vips.entry import Vips, parse
@@ -37,6 +38,7 @@ from kumacp.xds.outside import (
     PassthroughCluster,
     PassthroughListener,
 )
+from kumacp.xds.remote import RemoteInstances
 from kumamesh.names import MANAGED_BY_LABEL, SERVICE_TAG
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.mesh import MtlsBackend
@@ -81,9 +83,7 @@ class Model:
         for mesh, document in documents.items():
             with contextlib.suppress(ValueError):
                 self.vips[mesh] = parse(document)
-        for mesh in {key.name if key.type == "Mesh" else key.mesh for key in self.resources} | set(
-            self.backends
-        ):
+        for mesh in {"default", "other", *self.backends}:
             self._learn(mesh)
         for proxy in list(self.identities):
             if self.backend(proxy.mesh) is None and proxy in self.resources:
@@ -158,21 +158,27 @@ class Model:
                 for dataplane in dataplanes
                 for outbound in dataplane.spec.networking.outbound
             ) or service in vips_model.services(self.vips.get(mesh, {}))
+            remote = self._remote(mesh, service)
             if offering:
-                self.protocols[at] = _common({inbound.protocol_name for _, inbound in offering})
+                told = {inbound.protocol_name for _, inbound in offering}
+                self.protocols[at] = _common(told | ({one.protocol for one in remote} if enabled else set()))
                 if not enabled or not self._certified(at, enabled, [dataplane for dataplane, _ in offering]):
                     self.ready.discard(at)
                 else:
                     self.ready.add(at)
+            elif remote:
+                self.protocols[at] = _common({one.protocol for one in remote})
+                if enabled:
+                    self.ready.add(at)
             elif outside := self._outside(mesh, service):
                 self.protocols[at] = _common({one.spec.protocol_name for one in outside})
-            elif not referred:
+            elif not referred and not self._remote(mesh, service, external=True):
                 self.protocols.pop(at, None)
                 self.ready.discard(at)
 
     def _outside(self, mesh: str, service: str) -> list[Resource]:
-        """The external services of a service that no Dataplane offers."""
-        offered = any(
+        """The external services of a service that no Dataplane of any zone offers."""
+        offered = self._remote(mesh, service) or any(
             inbound.service == service and inbound.state != "Ignored"
             for dataplane in self._of("Dataplane", mesh)
             for inbound in dataplane.spec.networking.inbound
@@ -180,6 +186,22 @@ class Model:
         return [
             one for one in self._of("ExternalService", mesh) if not offered and one.spec.service == service
         ]
+
+    def _remote(self, mesh: str, service: str, *, external: bool = False) -> list[RemoteInstances]:
+        ingresses = [one.spec for one in self._of("ZoneIngress", "")]
+        return remote_model.remote_instances(ingresses, mesh, service, external=external)
+
+    def _routing(self, mesh: str) -> tuple[bool, bool]:
+        """Whether it is locality-aware, and whether it leaves the zone through egresses."""
+        resource = self.resources.get(ResourceKey("Mesh", "", mesh))
+        if resource is None:
+            return False, False
+        routing = resource.spec.routing
+        return routing.locality_aware_load_balancing, routing.zone_egress and self.backend(mesh) is not None
+
+    def _egresses(self) -> list[Endpoint]:
+        own = [one.spec.networking for one in self._of("ZoneEgress", "") if one.spec.zone == "east"]
+        return [Endpoint(*at, edge=True) for at in sorted({(one.address, one.port) for one in own})]
 
     def _external_endpoint(self, resource: Resource) -> ExternalEndpoint | None:
         tls = resource.spec.networking.tls
@@ -293,11 +315,17 @@ class Model:
             tls = mode is TlsMode.STRICT or (mode is TlsMode.PERMISSIVE and ready)
             tags = tuple((tag, value) for tag, value in freeze_tags(way.tags) if tag != SERVICE_TAG)
             outside = self._outside(mesh, service)
-            if outside:
+            if outside and self._routing(mesh)[1]:
+                cluster = ServiceCluster(mesh, service, protocol, tls=True, tags=tags, peer="zone-egress")
+                version = world.build(cluster).version
+                found = tuple(self._egresses())
+                inputs += [cluster, ServiceEndpoints(service, found, version, tags)]
+            elif outside:
                 endpoints = self._external_endpoints(mesh, outside, way.tags)
                 inputs.append(ExternalCluster(service, protocol, endpoints, tags))
             else:
-                cluster = ServiceCluster(mesh, service, protocol, tls, tags)
+                edge_tls = mode is not None and not tls and bool(self._remote(mesh, service))
+                cluster = ServiceCluster(mesh, service, protocol, tls, tags, edge_tls=edge_tls)
                 inputs.append(cluster)
                 version = world.build(cluster).version
                 inputs.append(ServiceEndpoints(service, self._endpoints(mesh, way.tags), version, tags))
@@ -331,8 +359,7 @@ class Model:
     def _external_endpoints(
         self, mesh: str, outside: list[Resource], wanted: Mapping[str, str]
     ) -> tuple[ExternalEndpoint, ...]:
-        resource = self.resources.get(ResourceKey("Mesh", "", mesh))
-        near_first = resource is not None and resource.spec.routing.locality_aware_load_balancing
+        near_first, _ = self._routing(mesh)
         found = []
         for one in outside:
             endpoint = self.external.get(one.key)
@@ -354,7 +381,14 @@ class Model:
             for inbound in dataplane.spec.networking.inbound
             if inbound.healthy and inbound.tags.items() >= wanted.items()
         ]
-        return tuple(sorted(found, key=lambda at: (at.address, at.port, at.tags)))
+        local = sorted(found, key=lambda at: (at.address, at.port, at.tags))
+        if self.backend(mesh) is None:
+            return tuple(local)
+        asked = {pair for pair in wanted.items() if pair[0] != SERVICE_TAG}
+        remote = [one for one in self._remote(mesh, wanted[SERVICE_TAG]) if asked <= set(one.tags)]
+        near_first, leaves = self._routing(mesh)
+        egresses = self._egresses() if leaves else None
+        return remote_model.endpoints(local, remote, egresses, near_first=near_first)
 
 
 def _common(protocols: set[str]) -> str:

@@ -30,6 +30,7 @@ from kumamesh.resources.insight import DataplaneInsight
 from kumamesh.resources.mesh import Mesh
 from kumamesh.resources.permission import TrafficPermission
 from kumamesh.resources.secret import Secret
+from kumamesh.resources.zone import ZoneEgress, ZoneIngress
 from kumamesh.xds import XdsResource, content_version
 from mesh_pki import Pki
 
@@ -185,6 +186,37 @@ def external_service(
         },
     }
     return Resource(ResourceKey("ExternalService", mesh, name), ExternalService.model_validate(spec))
+
+
+def zone_egress(name: str, address: str = "10.0.9.2", port: int = 10002, zone: str = "east") -> Resource:
+    spec = {"zone": zone, "networking": {"address": address, "port": port}}
+    return Resource(ResourceKey("ZoneEgress", "", name), ZoneEgress.model_validate(spec))
+
+
+def available(
+    service: str,
+    instances: int = 1,
+    *,
+    mesh: str = "default",
+    zone: str = "west",
+    external: bool = False,
+    **tags: str,
+) -> dict[str, Any]:
+    """What an ingress says that its zone offers."""
+    tagged = {"kuma.io/service": service, "kuma.io/zone": zone, "kuma.io/protocol": "http", **tags}
+    return {"tags": tagged, "instances": instances, "mesh": mesh, "externalService": external}
+
+
+def zone_ingress(
+    name: str,
+    *offered: Mapping[str, Any],
+    zone: str = "west",
+    at: tuple[str, int] = ("192.0.2.9", 10001),
+) -> Resource:
+    """`offered` are made by `available`, `at` is where other zones reach it."""
+    networking = {"address": "10.0.9.1", "port": 10001, "advertisedAddress": at[0], "advertisedPort": at[1]}
+    spec = {"zone": zone, "networking": networking, "availableServices": list(offered)}
+    return Resource(ResourceKey("ZoneIngress", "", name), ZoneIngress.model_validate(spec))
 
 
 def vip(kind: Kind, name: str, address: str, ports: Mapping[int, str | Mapping[str, str]]) -> VipEntry:

@@ -142,8 +142,15 @@ class ControlPlane:
         self.program: Program
 
     def start(self) -> ControlPlane:
+        self.launch()
+        return self.ready()
+
+    def launch(self) -> None:
+        """Start it and do not wait."""
         argv = [sys.executable, "-m", "kumacp", "run"]
         self.program = Program("kuma-cp", argv, self.folder, self.environ)
+
+    def ready(self) -> ControlPlane:
         ready = f"http://127.0.0.1:{self.diagnostics_port}/ready"
         self.program.wait_until(lambda: http("GET", ready)[0] == 200, "ready")
         return self
@@ -201,15 +208,20 @@ def path_of(document: Mapping[str, Any]) -> str:
         "MeshTrafficPermission": "meshtrafficpermissions",
         "Secret": "secrets",
     }
-    if document["type"] == "Mesh":
-        return f"/meshes/{document['name']}"
-    if document["type"] == "GlobalSecret":
-        return f"/global-secrets/{document['name']}"
+    outside_meshes = {
+        "Mesh": "meshes",
+        "GlobalSecret": "global-secrets",
+        "Zone": "zones",
+        "ZoneIngress": "zoneingresses",
+        "ZoneEgress": "zoneegresses",
+    }
+    if document["type"] in outside_meshes:
+        return f"/{outside_meshes[document['type']]}/{document['name']}"
     return f"/meshes/{document['mesh']}/{folder[document['type']]}/{document['name']}"
 
 
 class Sidecar:
-    """`kuma-dp run` for a Dataplane document."""
+    """`kuma-dp run` for a Dataplane document, or with a token and `--proxy-type` for that of a zone proxy."""
 
     def __init__(
         self,
@@ -224,13 +236,14 @@ class Sidecar:
     ) -> None:
         self.plane = plane
         self.name = document["name"]
-        self.mesh = document["mesh"]
+        self.mesh = document.get("mesh", "")
+        self._file = f"{self.mesh or document['type']}-{self.name}"
         self.admin_port: int = document["networking"]["admin"]["port"]
         self.readiness_port = free_port()
         folder = plane.folder
-        self.token_file = folder / f"{self.mesh}-{self.name}.token"
+        self.token_file = folder / f"{self._file}.token"
         self.token_file.write_text(token if token is not None else plane.token(self.name, self.mesh))
-        resource = folder / f"{self.mesh}-{self.name}.yaml"
+        resource = folder / f"{self._file}.yaml"
         resource.write_text(json.dumps(document))
         self._argv = [
             *prefix, sys.executable, "-m", "kumadp", "run",
@@ -248,7 +261,7 @@ class Sidecar:
         self.start()
 
     def start(self) -> None:
-        self.program = Program(f"{self.mesh}-{self.name}", self._argv, self.plane.folder, self._environ)
+        self.program = Program(self._file, self._argv, self.plane.folder, self._environ)
 
     def ready(self) -> Sidecar:
         url = f"http://127.0.0.1:{self.readiness_port}/ready"
@@ -276,20 +289,42 @@ class Lab:
     def control_plane(self, **environ: str) -> ControlPlane:
         plane = ControlPlane(self.folder, environ)
         plane.start()
-        self._programs.append(lambda: plane.program)
+        self.keep(lambda: plane.program)
         return plane
 
     def sidecar(self, plane: ControlPlane, document: Mapping[str, Any], **options: Any) -> Sidecar:
         sidecar = Sidecar(plane, document, **options)
-        self._programs.append(lambda: sidecar.program)
+        self.keep(lambda: sidecar.program)
         return sidecar
 
     def app(self, kind: str, name: str, port: int, host: str = "127.0.0.1") -> Program:
-        argv = [sys.executable, str(ECHO_APP), kind, name, str(port), host]
-        program = Program(f"app-{name}-{port}", argv, self.folder, {})
-        self.adopt(program)
+        program = self.launch_app(kind, name, port, host)
         program.wait_until(lambda: listens(host, port), "listening")
         return program
+
+    def launch_app(
+        self,
+        kind: str,
+        name: str,
+        port: int,
+        host: str = "127.0.0.1",
+        *,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Program:
+        """Without waiting for it; with facts that it adds to its answers."""
+        argv = [sys.executable, str(ECHO_APP), kind, name, str(port), host]
+        environ = {"ECHO_FACTS": json.dumps(facts or {})}
+        program = Program(f"app-{name.replace('/', '-')}-{port}", argv, self.folder, environ)
+        self.adopt(program)
+        return program
+
+    def keep(self, current: Callable[[], Program]) -> None:
+        """End whatever program this gives at the end: that of something which may be started again."""
+        self._programs.append(current)
+
+    @property
+    def programs(self) -> list[Program]:
+        return [current() for current in self._programs]
 
     def adopt(self, program: Program) -> None:
         """End a program that somebody else started together with the rest."""

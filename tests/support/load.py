@@ -6,13 +6,15 @@ import http.client
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
 
 
 class Load:
     """`with Load(port) as load: ...`; afterwards `load.good` and `load.failures` (reason -> count).
 
-    `pause_s` bounds the rate: threads / pause requests a second at most.
+    `pause_s` bounds the rate: threads / pause requests a second at most. `answers` counts good bodies by
+    their `key`.
     """
 
     def __init__(
@@ -23,7 +25,9 @@ class Load:
         path: str = "/",
         threads: int = 4,
         pause_s: float = 0.005,
+        key: Callable[[bytes], str] = lambda body: body.decode(errors="replace")[:40],
     ) -> None:
+        self._key = key
         self.failures: Counter[str] = Counter()
         self.answers: Counter[str] = Counter()
         self._host, self._port, self._path, self._pause_s = host, port, path, pause_s
@@ -66,7 +70,7 @@ class Load:
                 self._count(self.failures, f"{type(error).__name__}: {error}")
                 continue
             if answer.status == 200:
-                self._count(self.answers, body.decode(errors="replace")[:40])
+                self._count(self.answers, self._key(body))
             else:
                 self._count(self.failures, f"{answer.status} {body[:120]!r}")
         connection.close()

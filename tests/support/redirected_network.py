@@ -33,14 +33,25 @@ import io
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from kumactl.commands import root
 from network_namespace import assert_not_the_hosts, entered, missing, new_network
 
-__all__ = ["AS_KUMA_DP", "Host", "as_user", "missing", "network", "with_resolv_conf"]
+__all__ = [
+    "AS_KUMA_DP",
+    "Host",
+    "as_user",
+    "connect",
+    "ip_batch",
+    "join",
+    "kept_network",
+    "missing",
+    "network",
+    "with_resolv_conf",
+]
 
 KUMA_DP_UID = 5678
 VIPS, VIPS_6 = "240.0.0.0/4", "fd00:240::/32"
@@ -143,27 +154,32 @@ class Host:
 def network(*names: str) -> Iterator[dict[str, Host]]:
     """Hosts by their names, in order at 10.123.0.1, 10.123.0.2 and fd00:123::1, fd00:123::2, and so on."""
     with contextlib.ExitStack() as stack:
-        switch = _new(stack)
         hosts = {
-            name: Host(name, f"10.123.0.{number}", f"fd00:123::{number}", _new(stack))
+            name: Host(name, f"10.123.0.{number}", f"fd00:123::{number}", kept_network(stack))
             for number, name in enumerate(names, 1)
         }
-        with entered(switch):
-            _ip("link add switch type bridge", "link set switch up")
-            for number, host in enumerate(hosts.values(), 1):
-                target = f"/proc/{os.getpid()}/fd/{host.descriptor}"
-                _ip(
-                    f"link add port{number} type veth peer name eth0 netns {target}",
-                    f"link set port{number} master switch up",
-                )
+        join(kept_network(stack), hosts.values())
         for host in hosts.values():
             with host.inside():
-                _connect(host)
+                connect(host)
         yield hosts
 
 
-def _connect(host: Host) -> None:
-    _ip(
+def join(switch: int, hosts: Iterable[Host], device: str = "eth0") -> None:
+    """In an empty network: a switch, to which each host has a device."""
+    with entered(switch):
+        ip_batch("link add switch type bridge", "link set switch up")
+        for number, host in enumerate(hosts, 1):
+            target = f"/proc/{os.getpid()}/fd/{host.descriptor}"
+            ip_batch(
+                f"link add port{number} type veth peer name {device} netns {target}",
+                f"link set port{number} master switch up",
+            )
+
+
+def connect(host: Host) -> None:
+    """On the host: its eth0, and what stops mesh VIPs."""
+    ip_batch(
         f"addr add {host.address}/24 dev eth0",
         f"addr add {host.address_6}/64 dev eth0 nodad",
         "link set eth0 up",
@@ -174,13 +190,15 @@ def _connect(host: Host) -> None:
     subprocess.run(["nft", "-f", "-"], input=_STOP, text=True, check=True)
 
 
-def _new(stack: contextlib.ExitStack) -> int:
+def kept_network(stack: contextlib.ExitStack) -> int:
+    """A new network, which lasts as long as the stack."""
     descriptor = new_network()
     stack.callback(os.close, descriptor)
     return descriptor
 
 
-def _ip(*commands: str) -> None:
+def ip_batch(*commands: str) -> None:
+    """Run `ip` commands where this thread is."""
     subprocess.run(
         ["ip", "-batch", "-"], input="\n".join(commands), text=True, check=True, capture_output=True
     )

@@ -61,6 +61,7 @@ class RunningApi:
             [*await self.store.list("Secret"), *await self.store.list("GlobalSecret")],
             static_user_keys=load_public_keys(self.settings.user_token_public_keys),
             use_user_secrets=self.settings.user_token_validator_use_secrets,
+            federated=bool(self.settings.zone_global_address),
         )
 
 

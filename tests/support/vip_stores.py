@@ -63,9 +63,14 @@ def virtual(host: str) -> Resource:
 
 @asynccontextmanager
 async def driving(
-    store: Store, settings: VipSettings = SETTINGS, *, longest_rest_s: float = 0.0, grace_s: float = 0.0
+    store: Store,
+    settings: VipSettings = SETTINGS,
+    *,
+    zone: str = "east",
+    longest_rest_s: float = 0.0,
+    grace_s: float = 0.0,
 ) -> AsyncIterator[VipDriver]:
-    driver = VipDriver(store, settings, longest_rest_s=longest_rest_s, grace_s=grace_s)
+    driver = VipDriver(store, settings, zone=zone, longest_rest_s=longest_rest_s, grace_s=grace_s)
     await driver.load()
     task = asyncio.create_task(driver.run())
     try:

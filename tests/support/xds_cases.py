@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import count
 
 from kumacp.xds.direct import DirectAccessCluster, DirectAccessListener
+from kumacp.xds.edge.outside import OutsideChain, OutsideCluster
+from kumacp.xds.edge.units import EdgeChain, EdgeCluster, EdgeEndpoints, EdgeListener
 from kumacp.xds.model import (
     AdminCluster,
     AdminListener,
@@ -91,7 +94,10 @@ def cases() -> dict[str, UnitInput]:
         **dict(_outbounds()),
         **dict(_clusters()),
         **dict(_endpoints()),
+        **dict(_edges()),
         **dict(_external_clusters()),
+        **dict(_egress()),
+        **dict(_ingress()),
         **dict(_passthrough()),
         **dict(_redirected()),
         "source_tags": SourceTags((("kuma.io/service", "web,web-api"), ("version", "v1"))),
@@ -175,6 +181,9 @@ def _clusters() -> Iterator[tuple[str, UnitInput]]:
         "cluster_http_mtls_with_tags",
         ServiceCluster("default", "backend", "http", tls=True, tags=(("version", "v1"),)),
     )
+    yield "cluster_http_edge_mtls", ServiceCluster("default", "edges", "http", tls=False, edge_tls=True)
+    yield "cluster_tcp_mtls_upper_case", ServiceCluster("default", "Backend_svc_80", "tcp", tls=True)
+    yield "cluster_tcp_mtls_name_too_long", ServiceCluster("default", "long" * 80, "tcp", tls=True)
     for port, protocol in enumerate(("tcp", "http", "http2", "grpc"), start=8080):
         yield f"local_cluster_{protocol}", LocalCluster("127.0.0.1", port, protocol)
     yield "local_cluster_ipv6", LocalCluster("::1", 8090, "tcp")
@@ -200,6 +209,16 @@ def _endpoints() -> Iterator[tuple[str, UnitInput]]:
             tags=(("version", "v1"),),
         ),
     )
+
+
+def _edges() -> Iterator[tuple[str, UnitInput]]:
+    """Endpoints that lead out of the zone."""
+    own = Endpoint("192.0.2.9", 8080, weight=2, tags=(("kuma.io/zone", "east"),), zone="east")
+    edge = Endpoint("198.51.100.1", 10001, 3, (("kuma.io/zone", "west"),), "west", priority=1, edge=True)
+    ways = (own, edge, replace(edge, address="198.51.100.2"))
+    yield "endpoints_of_other_zones", ServiceEndpoints("far", ways, "v")
+    egresses = tuple(Endpoint(f"192.0.2.{host}", 10002, weight=3, edge=True) for host in (20, 21))
+    yield "endpoints_through_egresses", ServiceEndpoints("beyond", (own, *egresses), "v")
 
 
 def external(host: str, tls: ExternalTls | None = None, port: int = 443, **tags: str) -> ExternalEndpoint:
@@ -244,6 +263,69 @@ def _external_clusters() -> Iterator[tuple[str, UnitInput]]:
             tags=(("version", "v1"),),
         ),
     )
+
+
+def _egress() -> Iterator[tuple[str, UnitInput]]:
+    """What proxies and egresses have where services outside the mesh are reached through egresses."""
+    v1 = (("version", "v1"),)
+    yield "cluster_http_egress", ServiceCluster("default", "httpbin", "http", tls=True, peer="zone-egress")
+    yield (
+        "cluster_tcp_egress_with_tags",
+        ServiceCluster("default", "database", "tcp", tls=True, tags=v1, peer="zone-egress"),
+    )
+    outside = partial(OutsideChain, mesh="default", service="httpbin", protocol="http")
+    chains = (
+        EdgeChain("backend{mesh=default}", "default:backend"),
+        outside("httpbin{mesh=default}", rbacs=(TRAFFIC_PERMISSION,)),
+        outside("httpbin{mesh=default,version=v1}", rbacs=(MESH_TRAFFIC_PERMISSION,), tags=v1),
+        outside("httpbin{mesh=other}", mesh="other", protocol="grpc", rbacs=(RULES, PrincipalRbac(()))),
+        outside(
+            "database{mesh=default}", service="database", protocol="tcp", rbacs=(TRAFFIC_PERMISSION, RULES)
+        ),
+    )
+    yield (
+        "egress_listener",
+        EdgeListener("192.0.2.1", 10002, chains, zone="east", proxy=".egress-1", reuse_port=True),
+    )
+    name = "kuma.io/external-service-name"
+    tls = ExternalTls("httpbin.example", "httpbin.example", CA_PEM)
+    yield (
+        "egress_outside_cluster",
+        OutsideCluster("default", "httpbin", "http", (external("192.0.2.7", tls, **{name: "httpbin"}),)),
+    )
+    trusting = ExternalTls("one.example", "one.example")
+    yield (
+        "egress_outside_cluster_with_tags",
+        OutsideCluster(
+            "default",
+            "httpbin",
+            "grpc",
+            (external("one.example", trusting, **{name: "one"}), external("two.example", port=80)),
+            tags=v1,
+            system_ca=SYSTEM_CA_FILE,
+            ipv6=True,
+        ),
+    )
+
+
+def _ingress() -> Iterator[tuple[str, UnitInput]]:
+    """What ingresses have."""
+    v1, v2 = (("version", "v1"),), (("version", "v2"),)
+    chains = (
+        EdgeChain("backend{mesh=default}", "default:backend"),
+        EdgeChain("backend{mesh=default,version=v1}", "default:backend", v1),
+        EdgeChain("backend{mesh=default,team=a,version=v2}", "default:backend", (("team", "a"), *v2)),
+        EdgeChain("backend{mesh=other}", "other:backend"),
+    )
+    listener = EdgeListener("192.0.2.1", 10001, chains, zone="east", proxy=".ingress-1", reuse_port=True)
+    yield "ingress_listener", listener
+    yield "ingress_listener_of_nothing", replace(listener, port=10003, chains=())
+    yield "ingress_cluster", EdgeCluster("other", "backend")
+    subsets = (("team", "version"), ("version",))
+    yield "ingress_cluster_with_subsets", EdgeCluster("default", "backend", subsets=subsets)
+    endpoint = Endpoint("192.0.2.9", 8080, tags=(("kuma.io/zone", "east"), *v1), zone="east")
+    endpoints = (endpoint, replace(endpoint, port=8081, tags=(("kuma.io/zone", "east"), *v2)))
+    yield "ingress_endpoints", EdgeEndpoints("default:backend", endpoints, "v")
 
 
 def _passthrough() -> Iterator[tuple[str, UnitInput]]:

@@ -11,6 +11,7 @@ from kumacp.api import auth, parameters, problem, token_requests
 from kumacp.api.access import Right, require
 from kumacp.api.aspects_endpoints import AspectEndpoints, Proxies
 from kumacp.api.auth import User
+from kumacp.api.authority import Authority
 from kumacp.api.cors import Cors
 from kumacp.api.exchange import Answer, Request, problem_answer, text_answer
 from kumacp.api.insights import InsightEndpoints
@@ -19,6 +20,7 @@ from kumacp.api.resources import Aside, Manager, ResourceEndpoints
 from kumacp.api.routes import Kind, Route, match, near
 from kumacp.api.system import SystemEndpoints
 from kumacp.identity.signing_keys import KeyRing, SigningKeyNotFound, TokenKind
+from kumacp.mode import role
 from kumacp.settings import CpSettings
 from kumacp.store.api import Store, StoreUnavailable
 from kumamesh.tokens import DataplaneClaims, TokenError, issue
@@ -26,6 +28,10 @@ from kumamesh.version import BUILD, PRODUCT
 
 _READ_ONLY = "the REST API of this control plane is read-only (KUMA_API_SERVER_READ_ONLY)"
 _NO_TOKENS = "user tokens are not accepted here (KUMA_API_SERVER_AUTHN_TYPE): show a client certificate"
+_ZONE_TOKENS_OF_GLOBAL = (
+    "the zone has no key to sign zone tokens: make them at the global control plane; they hold here once the"
+    " key has been synchronized"
+)
 _TOKEN_RIGHTS = {
     "dataplane": Right.GENERATE_DP_TOKEN,
     "zone": Right.GENERATE_ZONE_TOKEN,
@@ -76,10 +82,12 @@ class Application:
         self._settings = settings
         self._key_rings = key_rings
         self._now = now
-        self._resources = ResourceEndpoints(store, manager, aside)
-        self._insights = InsightEndpoints(store)
+        self._role = here = role(settings)
+        self._authority = Authority(here, settings.disable_origin_label_validation)
+        self._resources = ResourceEndpoints(store, manager, aside, self._authority)
+        self._insights = InsightEndpoints(store, here)
         self._aspects = AspectEndpoints(settings, store, proxies, aside)
-        self._system = SystemEndpoints(settings, store, facts.document(), now)
+        self._system = SystemEndpoints(settings, store, facts.document(), now, self._authority)
         self._cors = Cors(settings.api_cors_allowed_domains)
         self.tokens_issued: Counter[str] = Counter()
         """By kind."""
@@ -109,6 +117,10 @@ class Application:
         if route.type is not None and route.type.admin_only:
             what = f'access the resource of type "{route.type.name}"'
             require(user, Right.ADMIN_RESOURCES, self._settings, what)
+        if route.type is not None and request.method in ("PUT", "DELETE"):
+            refusal = self._authority.refusal(route.type, route.name)
+            if refusal:
+                raise problem.not_allowed(refusal, ("GET", "HEAD"))
         parameters.check(request.query, route.parameters(request.method))
         if route.kind is Kind.TOKEN:
             return await self._issue(route.name, request, user)
@@ -165,6 +177,8 @@ class Application:
 
     def _check_issuer(self, kind: str) -> None:
         settings = self._settings
+        if kind == "zone" and self._role.federated:
+            raise problem.not_found(problem.ISSUE_TOKEN, _ZONE_TOKENS_OF_GLOBAL)
         enabled = {
             "dataplane": settings.dp_token_issuer,
             "zone": settings.zone_token_issuer,

@@ -22,6 +22,7 @@ from kumacp.envoyadmin.question import ProxyUnavailable, Question, QuestionRefus
 from kumacp.settings import CpSettings
 from kumacp.store.api import NotFound, Store
 from kumacp.xds.sidecar import InboundRbac
+from kumamesh.names import ZONE_LABEL
 from kumamesh.resource import Resource, ResourceKey
 
 Document = dict[str, Any]
@@ -108,7 +109,8 @@ class AspectEndpoints:
     async def _inspect(self, dataplane: Resource, aspect: str) -> Document:
         if aspect == "_layout":
             others = await self._store.list("Dataplane", dataplane.mesh)
-            protocols = inspect_layout.service_protocols(others, self._settings.zone_name)
+            zone = dataplane.labels.get(ZONE_LABEL, self._settings.zone_name)
+            protocols = inspect_layout.service_protocols(others, zone)
             return inspect_layout.layout_document(dataplane, protocols)
         if aspect == "_policies":  # of the proxy as a whole; permissions are of inbounds
             return {"policies": []}

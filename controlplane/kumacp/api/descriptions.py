@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from kumamesh.resources.registry import TYPES, ResourceType
@@ -16,8 +17,11 @@ _OF_ONE_ZONE = frozenset({"Dataplane", "Zone", "ZoneIngress", "ZoneEgress"})
 """What people write, but what is not given from a global control plane to all zones."""
 _ENVOY_VERSIONS = ">=1.30.0"
 
+Writes = Callable[[ResourceType], bool]
+"""Whether the API takes writes of a type."""
 
-def policies() -> Document:
+
+def policies(writes: Writes) -> Document:
     """Every policy type, sorted by name."""
     return {
         "policies": [
@@ -26,7 +30,7 @@ def policies() -> Document:
                 "path": type_.path,
                 "singularDisplayName": display_name(type_),
                 "pluralDisplayName": plural(display_name(type_)),
-                "readOnly": type_.read_only,
+                "readOnly": not writes(type_),
                 "isExperimental": False,
                 "isTargetRefBased": type_.nested_spec,
                 "isInbound": _has(type_, "from") or _has(type_, "rules"),
@@ -38,9 +42,9 @@ def policies() -> Document:
     }
 
 
-def resources(*, read_only: bool) -> Document:
-    """Every type, sorted by name; `read_only` tells that the API takes no writes at all."""
-    return {"resources": [_resource(type_, read_only) for type_ in _sorted()]}
+def resources(writes: Writes) -> Document:
+    """Every type, sorted by name."""
+    return {"resources": [_resource(type_, read_only=not writes(type_)) for type_ in _sorted()]}
 
 
 def versions() -> Document:
@@ -63,11 +67,11 @@ def plural(name: str) -> str:
     return f"{name}es" if name.endswith(("s", "sh", "S")) else f"{name}s"
 
 
-def _resource(type_: ResourceType, read_only: bool) -> Document:
+def _resource(type_: ResourceType, *, read_only: bool) -> Document:
     described: Document = {
         "name": type_.name,
         "scope": "Mesh" if type_.mesh_scoped else "Global",
-        "readOnly": read_only or type_.read_only,
+        "readOnly": read_only,
         "path": type_.path,
         "singularDisplayName": display_name(type_),
         "pluralDisplayName": plural(display_name(type_)),

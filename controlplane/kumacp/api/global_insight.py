@@ -57,18 +57,22 @@ def global_insights(everything: Everything, created_at: str) -> Document:
 
 def zone_statuses(everything: Everything) -> list[Document]:
     """The document of `/status/zones`."""
-    online = {insight.name for insight in everything["ZoneInsight"] if _is_online(insight)}
-    return [{"name": zone.name, "url": "", "active": zone.name in online} for zone in everything["Zone"]]
+    active = _connected(everything, "Zone")
+    return [{"name": zone.name, "url": "", "active": zone.name in active} for zone in everything["Zone"]]
 
 
 def _online(everything: Everything, type_: str) -> Document:
-    names = {resource.name for resource in everything[type_]}
-    online = {insight.name for insight in everything[f"{type_}Insight"] if _is_online(insight)}
-    return {"online": len(names & online), "total": len(names)}
+    return {"online": len(_connected(everything, type_)), "total": len(everything[type_])}
 
 
-def _is_online(insight: Resource) -> bool:
-    return any(subscription.online for subscription in insight.spec.subscriptions)
+def _connected(everything: Everything, type_: str) -> set[str]:
+    """Names of those that are online. A zone that is disabled is not, whatever is connected."""
+    online = {insight.name for insight in everything[f"{type_}Insight"] if insight.spec.online}
+    return {
+        each.name
+        for each in everything[type_]
+        if each.name in online and (type_ != "Zone" or each.spec.is_enabled)
+    }
 
 
 def _dataplanes(everything: Everything) -> Document:

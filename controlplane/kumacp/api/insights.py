@@ -12,14 +12,17 @@ from kumacp.api.pages import page_answer
 from kumacp.api.resources import key_of, list_filtered, require_mesh, type_of
 from kumacp.api.routes import OVERVIEW_INSIGHTS, Kind, Route
 from kumacp.insights import (
+    as_seen_in,
     mesh_insight,
     overview,
     service_insight,
     service_insight_name,
     service_insights,
 )
+from kumacp.mode import Role
 from kumacp.store.api import NotFound, Store
 from kumamesh.resource import Resource, ResourceKey
+from kumamesh.resources.insight import ServiceInsight
 from kumamesh.resources.registry import TYPES
 from kumamesh.resources.rest import to_shown
 
@@ -29,8 +32,9 @@ Document = dict[str, Any]
 class InsightEndpoints:
     """Everything below `_overview`, `service-insights` and `mesh-insights`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, role: Role) -> None:
         self._store = store
+        self._role = role
 
     async def answer(self, route: Route, request: Request) -> Answer:
         match route.kind:
@@ -72,17 +76,25 @@ class InsightEndpoints:
     async def _services(self, route: Route, request: Request) -> Answer:
         await require_mesh(self._store, route.mesh)
         meshes = [route.mesh] if route.mesh else [m.name for m in await self._store.list("Mesh")]
-        items = [item for mesh in meshes for item in service_insights(mesh, *await self._proxies(mesh))]
+        items = [item for mesh in meshes for item in service_insights(mesh, await self._insight(mesh))]
         kind = dict(request.query).get("type", "")
         return self._page([item for item in items if kind in ("", item["serviceType"])], request)
 
     async def _service(self, route: Route) -> Document:
         mesh = route.mesh or ""
         await require_mesh(self._store, mesh)
-        proxies = await self._proxies(mesh)
+        insight = await self._insight(mesh)
         if route.name == service_insight_name(mesh):
-            return to_shown(Resource(key_of(route), service_insight(*proxies)))
-        return self._named(service_insights(mesh, *proxies), route.name)
+            return to_shown(Resource(key_of(route), insight))
+        return self._named(service_insights(mesh, insight), route.name)
+
+    async def _insight(self, mesh: str) -> ServiceInsight:
+        """The services of the mesh, in a federated zone those of other zones, too."""
+        own = service_insight(*await self._proxies(mesh))
+        if not self._role.federated:
+            return own
+        told = await self._store.list("ServiceInsight", mesh)
+        return as_seen_in(self._role.zone, own, told[0].spec) if told else own
 
     async def _meshes(self, name: str = "") -> list[Document]:
         """Insights of all meshes, or of the one with the name, if it exists."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from kumacp.api import problem
 from kumacp.api.auth import User
+from kumacp.api.authority import Authority
 from kumacp.api.conditions import etag, etag_headers, parse_if_match, unchanged
 from kumacp.api.exchange import Answer, Request, json_answer
 from kumacp.api.listing import parse_filters, parse_page
@@ -61,10 +62,11 @@ class Manager(Protocol):
 class ResourceEndpoints:
     """CRUD and lists of every type."""
 
-    def __init__(self, store: Store, manager: Manager, aside: Aside) -> None:
+    def __init__(self, store: Store, manager: Manager, aside: Aside, authority: Authority) -> None:
         self._store = store
         self._manager = manager
         self._aside = aside
+        self._authority = authority
 
     async def list(self, route: Route, request: Request) -> Answer:
         resources = await list_filtered(self._store, route, request)
@@ -79,9 +81,10 @@ class ResourceEndpoints:
 
     async def put(self, route: Route, request: Request, user: User) -> Answer:
         key = key_of(route)
-        version = await self._wanted_version(key, request)
+        present = await self._present(key)
+        version = _wanted_version(key, present, request)
         body = await self._read(request, request.json_object)
-        title = await self._put_title(body, key)
+        title = _put_title(body, key, present)
         try:
             resource = await self._read(request, partial(from_rest, body, key=key))
             result = await self._manager.put(replace(resource, version=version))
@@ -100,7 +103,8 @@ class ResourceEndpoints:
     async def delete(self, route: Route, request: Request, user: User) -> Answer:
         key = key_of(route)
         try:
-            await self._manager.delete(key, version=await self._wanted_version(key, request))
+            present = await self._present(key)
+            await self._manager.delete(key, version=_wanted_version(key, present, request))
         except NotFound:
             raise problem.not_found(problem.DELETE) from None
         except InvalidResource as error:
@@ -110,33 +114,40 @@ class ResourceEndpoints:
         _tell("a resource was deleted", key, user)
         return json_answer({})
 
-    async def _wanted_version(self, key: ResourceKey, request: Request) -> int:
-        """The version that the request is about, 0 for any; raises Problem when it is not there."""
-        condition = request.headers.get("if-match")
-        if condition is None:
-            return 0
-        wanted = parse_if_match(condition)
+    async def _present(self, key: ResourceKey) -> Resource | None:
+        """What is stored now; raises Problem 405 when it belongs to another control plane."""
         try:
             present = await self._store.get(key)
-        except NotFound as error:
-            raise Problem(409, problem.CONFLICT, f"{error}; without If-Match it would be created") from None
-        if wanted is not None and etag(present) not in wanted:
-            raise Problem(409, problem.CONFLICT, str(Conflict(key)))
-        return present.version
+        except NotFound:
+            return None
+        refusal = self._authority.refusal_to_replace(present)
+        if refusal:
+            raise problem.not_allowed(refusal, ("GET", "HEAD"))
+        return present
 
     async def _read(self, request: Request, read: Callable[[], T]) -> T:
         return read() if len(request.body) <= LIGHT_BODY_BYTES else await self._aside(read)
 
-    async def _put_title(self, body: Mapping[str, Any], key: ResourceKey) -> str:
-        """What the request is about to do, in the words of errors."""
-        wanted = {"type": key.type, "mesh": key.mesh, "name": key.name}
-        if any(body.get(field) not in (None, value) for field, value in wanted.items()):
-            return problem.PROCESS
-        try:
-            await self._store.get(key)
-        except NotFound:
-            return problem.CREATE
-        return problem.UPDATE
+
+def _wanted_version(key: ResourceKey, present: Resource | None, request: Request) -> int:
+    """The version that the request is about, 0 for any; raises Problem when it is not there."""
+    condition = request.headers.get("if-match")
+    if condition is None:
+        return 0
+    wanted = parse_if_match(condition)
+    if present is None:
+        raise Problem(409, problem.CONFLICT, f"{NotFound(key)}; without If-Match it would be created")
+    if wanted is not None and etag(present) not in wanted:
+        raise Problem(409, problem.CONFLICT, str(Conflict(key)))
+    return present.version
+
+
+def _put_title(body: Mapping[str, Any], key: ResourceKey, present: Resource | None) -> str:
+    """What the request is about to do, in the words of errors."""
+    wanted = {"type": key.type, "mesh": key.mesh, "name": key.name}
+    if any(body.get(field) not in (None, value) for field, value in wanted.items()):
+        return problem.PROCESS
+    return problem.CREATE if present is None else problem.UPDATE
 
 
 def item_answer(resource: Resource, request: Request) -> Answer:

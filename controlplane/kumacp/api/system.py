@@ -9,18 +9,21 @@ from typing import Any
 from kumacp.api import descriptions, problem
 from kumacp.api.access import Right, require
 from kumacp.api.auth import User
+from kumacp.api.authority import Authority
 from kumacp.api.exchange import Answer, Request, json_answer
 from kumacp.api.global_insight import global_insight, global_insights, zone_statuses
 from kumacp.api.openapi import document as openapi_document
 from kumacp.api.problem import Problem
 from kumacp.api.resources import item_answer
 from kumacp.api.routes import Kind, Route
+from kumacp.kds.trust import CLUSTER_ID
 from kumacp.settings import CpSettings
-from kumacp.store.api import Store
+from kumacp.store.api import NotFound, Store
 from kumamesh import settings as settings_document
 from kumamesh.kri import find_by_kri, type_of_kri
+from kumamesh.resource import ResourceKey
 from kumamesh.resources.base import format_time
-from kumamesh.resources.registry import TYPES
+from kumamesh.resources.registry import TYPES, ResourceType
 
 Document = dict[str, Any]
 
@@ -28,7 +31,15 @@ Document = dict[str, Any]
 class SystemEndpoints:
     """Paths that belong to no type of resource; `index` is the document at `/`."""
 
-    def __init__(self, settings: CpSettings, store: Store, index: Document, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: CpSettings,
+        store: Store,
+        index: Document,
+        now: Callable[[], float],
+        authority: Authority,
+    ) -> None:
+        self._authority = authority
         self._settings = settings
         self._store = store
         self._index = index
@@ -37,6 +48,8 @@ class SystemEndpoints:
 
     async def answer(self, route: Route, request: Request, user: User) -> Answer:
         match route.kind:
+            case Kind.INDEX:
+                return json_answer({**self._index, **await self._cluster()})
             case Kind.KRI:
                 return await self._by_kri(route.name, request)
             case Kind.GLOBAL_INSIGHT:
@@ -54,18 +67,27 @@ class SystemEndpoints:
         """Documents for which nothing is read."""
         match kind:
             case Kind.POLICIES:
-                return descriptions.policies()
+                return descriptions.policies(self._writes)
             case Kind.RESOURCES:
-                return descriptions.resources(read_only=self._settings.api_read_only)
+                return descriptions.resources(self._writes)
             case Kind.VERSIONS:
                 return descriptions.versions()
             case Kind.OPENAPI:
                 if self._openapi is None:
                     self._openapi = openapi_document()
                 return self._openapi
-            case Kind.WHO_AM_I:
-                return {"name": user.name, "groups": list(user.groups)}
-        return self._index
+        return {"name": user.name, "groups": list(user.groups)}
+
+    async def _cluster(self) -> Document:
+        """Whose control plane this is, where a global one has said so; zones bear the id of theirs."""
+        try:
+            stored = await self._store.get(ResourceKey("Config", "", CLUSTER_ID))
+        except NotFound:
+            return {}
+        return {"clusterId": stored.spec.config}
+
+    def _writes(self, type_: ResourceType) -> bool:
+        return self._authority.writes(type_) and not self._settings.api_read_only
 
     async def _by_kri(self, kri: str, request: Request) -> Answer:
         try:

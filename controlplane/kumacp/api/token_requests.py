@@ -54,7 +54,7 @@ def _zone(fields: _Fields) -> ZoneClaims:
     fields.require("scope", claims.scope)
     for index, scope in enumerate(claims.scope):
         if scope not in SCOPES:
-            fields.wrong(f"scope[{index}]", f'"{scope}" is not a known scope; use {" or ".join(SCOPES)}')
+            fields.wrong(f"scope[{index}]", f'"{scope}" is not a known scope; use {", ".join(SCOPES)}')
     return claims
 
 

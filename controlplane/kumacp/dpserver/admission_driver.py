@@ -30,6 +30,7 @@ from kumacp.xds.model import AdminTls
 from kumamesh.delta import DeltaSession, Dialect
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.dataplane import Dataplane
+from kumamesh.resources.zone import ZoneEgress, ZoneIngress
 
 log = logging.getLogger(__name__)
 
@@ -162,8 +163,8 @@ class Admission:
 
     async def _admin_tls(self, resource: Resource, *, admin_port: int) -> AdminTls | None:
         """For proxies that are reachable from outside their host (contract 3.7)."""
-        spec = resource.spec
-        if not admin_port or not isinstance(spec, Dataplane) or spec.networking.address == "127.0.0.1":
+        addresses = _reached_at(resource.spec)
+        if not admin_port or "127.0.0.1" in addresses[:1]:
             return None
         data = self._feed.secret(GLOBAL_SECRET, "", ADMIN_CA_SECRET)
         try:
@@ -171,7 +172,6 @@ class Admission:
         except ValueError as error:
             log.error("no admin listener for %s: %s", resource.name, error)
             return None
-        addresses = tuple(filter(None, {spec.networking.address, spec.networking.advertised_address}))
         return await asyncio.to_thread(admin_tls, authority, addresses, now=self._clock.utc())
 
     def _expel(self, proxy: ResourceKey, refusal: Refused) -> None:
@@ -195,3 +195,9 @@ class Admission:
         self._insights.close(stream.subscription_id)
         self._registrar.disconnect(proxy, stream.subscription_id, stream.ending)
         log.info("disconnected", extra={"proxy": stream.node.id, "ending": stream.ending.value})
+
+
+def _reached_at(spec: Dataplane | ZoneIngress | ZoneEgress) -> tuple[str, ...]:
+    """Addresses of a proxy, its own first."""
+    advertised = "" if isinstance(spec, ZoneEgress) else spec.networking.advertised_address
+    return tuple(dict.fromkeys(filter(None, (spec.networking.address, advertised))))

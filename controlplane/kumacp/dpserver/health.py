@@ -14,8 +14,8 @@ from typing import NamedTuple
 from kumacp.dpserver.node import ProxyNode
 from kumacp.manager.inbound_states import probed, with_inbounds, with_readiness
 from kumacp.settings import CpSettings
+from kumacp.xds.admin import ADMIN_ADDRESSES
 from kumacp.xds.model import ProxyMetadata
-from kumacp.xds.sidecar import ADMIN_ADDRESSES
 from kumacp.xds.transparent import redirection, workload_source
 from kumamesh.durations import parse_duration
 from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL, format_address

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from kumacp.dpserver.clock import Clock
+from kumacp.dpserver.orders import Orders
 from kumacp.dpserver.renewal import Order
 from kumacp.dpserver.stats import DpServerStats
 from kumacp.dpserver.timer_driver import Timer
@@ -16,7 +17,7 @@ from kumacp.figures import count
 from kumacp.identity.ca import CertificateAuthority, Identity, KeyType, issue_identity
 from kumacp.xds.hub import Hub, Touched
 from kumacp.xds.model import IdentityRequest, IdentitySecret
-from kumamesh.names import builtin_ca_cert_secret, builtin_ca_key_secret
+from kumamesh.names import builtin_ca_cert_secret, builtin_ca_key_secret, node_id
 from kumamesh.resource import ResourceKey
 
 log = logging.getLogger(__name__)
@@ -45,8 +46,8 @@ class IdentityDriver:
         self._clock = clock
         self._stats = stats
         self._key_type = key_type
-        self._orders: dict[ResourceKey, Order] = {}
-        self._first: dict[ResourceKey, asyncio.Event] = {}
+        self._orders = Orders()
+        self._first: dict[ResourceKey, dict[str, asyncio.Event]] = {}
         self._timer = Timer(self._next_at, self._work, clock.wall)
 
     async def run(self) -> None:
@@ -56,41 +57,42 @@ class IdentityDriver:
         """Take over what the hub wants issued since the last time."""
         requests = self._hub.identity_requests()
         for request in requests:
-            self._orders[request.proxy] = Order(request)
-            self._first.setdefault(request.proxy, asyncio.Event())
+            self._orders.place(Order(request))
+            self._first.setdefault(request.proxy, {}).setdefault(request.mesh, asyncio.Event())
         if requests:
             self._timer.changed()
 
     def retry(self, mesh: str) -> None:
         """The CA of the mesh changed: what failed may succeed now."""
-        for proxy, order in self._orders.items():
-            if proxy.mesh == mesh and order.failures:
-                self._orders[proxy] = order.at_once()
+        self._orders.retry(mesh)
         self._timer.changed()
 
+    def withdraw(self, mesh: str) -> None:
+        """The mesh is gone, or has no mTLS any more."""
+        for request in self._orders.withdraw(mesh):
+            self._done(request)
+
     async def attempted(self, proxy: ResourceKey) -> None:
-        """Wait until what was wanted for the proxy has been tried once."""
-        event = self._first.get(proxy)
-        if event is not None:
+        """Wait until all that was wanted for the proxy has been tried once."""
+        for event in tuple(self._first.get(proxy, {}).values()):
             await event.wait()
 
     def forget(self, proxy: ResourceKey) -> None:
-        self._orders.pop(proxy, None)
-        self._done(proxy)
+        self._orders.forget(proxy)
+        for event in self._first.pop(proxy, {}).values():
+            event.set()
 
     def _next_at(self) -> float | None:
-        now = self._clock.wall()
-        moments = (now if order.due(now) else order.moment for order in self._orders.values())
-        return min(moments, default=None)
+        return self._orders.next_at(self._clock.wall())
 
     async def _work(self) -> None:
         now = self._clock.wall()
-        ripe = [order for order in self._orders.values() if order.due(now)][:_CHUNK]
+        ripe = self._orders.due(now)[:_CHUNK]
         authorities = {(order.request.mesh, order.request.backend): None for order in ripe}
         found = {at: self._authority(*at) for at in authorities}
         made = await asyncio.to_thread(self._make, ripe, found)
         for order, result in zip(ripe, made, strict=True):
-            if self._orders.get(order.request.proxy) is order:
+            if self._orders.stands(order):
                 self._settle(order, result)
 
     def _make(
@@ -118,23 +120,27 @@ class IdentityDriver:
     def _settle(self, order: Order, result: Identity | str) -> None:
         request = order.request
         if isinstance(result, str):
-            self._orders[request.proxy] = order.failed(self._clock.wall())
+            self._orders.place(order.failed(self._clock.wall()))
             count(self._stats.certificates_failed, request.mesh)
             log.error("no certificate for %s.%s: %s", request.mesh, request.proxy.name, result)
         else:
             secret = IdentitySecret(request.mesh, result.certificate, result.private_key)
             touched = self._hub.set_identity(request.proxy, secret, request)
             if touched:
-                self._orders[request.proxy] = order.made(result, self._clock.wall())
+                self._orders.place(order.made(result, self._clock.wall()))
                 count(self._stats.certificates_issued, request.mesh)
                 _log_issued(order, result)
                 self._on_issued(request, result, touched)
             else:
-                del self._orders[request.proxy]  # wanted no longer
-        self._done(request.proxy)
+                self._orders.drop(request)  # wanted no longer
+        self._done(request)
 
-    def _done(self, proxy: ResourceKey) -> None:
-        event = self._first.pop(proxy, None)
+    def _done(self, request: IdentityRequest) -> None:
+        """It has been tried, or is not wanted any more."""
+        waited_for = self._first.get(request.proxy, {})
+        event = waited_for.pop(request.mesh, None)
+        if not waited_for:
+            self._first.pop(request.proxy, None)
         if event is not None:
             event.set()
 
@@ -153,7 +159,8 @@ def _log_issued(order: Order, identity: Identity) -> None:
         "certificate %s",
         what,
         extra={
-            "proxy": f"{request.mesh}.{request.proxy.name}",
+            "proxy": node_id(request.proxy.mesh, request.proxy.name),
+            "mesh": request.mesh,
             "backend": request.backend,
             "expires": identity.not_after.isoformat(),
         },

@@ -24,6 +24,7 @@ from kumacp.store.api import Conflict, NotFound, Store, StoreUnavailable
 from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL
 from kumamesh.resource import InvalidResource, Resource, ResourceKey
 from kumamesh.resources.rest import from_rest
+from kumamesh.resources.zone import ZoneIngress
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +134,7 @@ class Registrar:
         self._stats.registrations += 1
         if before is None:
             log.info("registered", extra={"proxy": node.id})
+            _report_unreachable(result.resource)
         return result.resource
 
     async def restart(self, node: ProxyNode) -> None:
@@ -183,6 +185,15 @@ class Registrar:
             return await self._store.get(key)
         except NotFound:
             return None
+
+
+def _report_unreachable(resource: Resource) -> None:
+    if isinstance(resource.spec, ZoneIngress) and not resource.spec.has_public_address:
+        log.warning(
+            "no other zone can use this ingress: set networking.advertisedAddress and "
+            "networking.advertisedPort, where others reach it, in its ZoneIngress",
+            extra={"proxy": resource.name},
+        )
 
 
 def _last_subscription(insight: Resource | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from kumacp.dpserver.addresses import names_in, resolved
@@ -18,13 +18,16 @@ REFRESH_S = 10.0
 """Kuma's lifetime of a resolved name (kuma-cp 1.8, `general.dnsCacheTTL`)."""
 LOOKUP_TIMEOUT_S = 5.0
 
+_KINDS = {"Dataplane": "data plane", "ZoneIngress": "zone ingress", "ZoneEgress": "zone egress"}
+
 
 class ResolverDriver:
-    """Stands between the store's changes and those who need IPs. `on_change` gets what a new answer changes;
-    a name that can no longer be resolved keeps its last address."""
+    """Stands between the store's changes and those of `zone` who need IPs. `on_change` gets what a new answer
+    changes; a name that can no longer be resolved keeps its last address."""
 
-    def __init__(self, on_change: Callable[[Sequence[Change]], None]) -> None:
+    def __init__(self, on_change: Callable[[Sequence[Change]], None], zone: str = "") -> None:
         self._on_change = on_change
+        self._zone = zone
         self._table: dict[str, str] = {}
         self._named: dict[ResourceKey, Resource] = {}
         self._unknown: set[str] = set()
@@ -32,14 +35,15 @@ class ResolverDriver:
 
     def place(self, change: Change) -> Change:
         """The change with IPs; a proxy whose name is not known yet is not there for now."""
-        if not names_in(change.new):
+        names = names_in(change.new, self._zone)
+        if not names:
             self._named.pop(change.key, None)
             return change
         assert change.new is not None
         self._named[change.key] = change.new
-        if names_in(change.new) - self._table.keys():
+        if names - self._table.keys():
             self._asked.set()
-        return _placed(change, resolved(change.new, self._table))
+        return _placed(change, resolved(change.new, self._table, self._zone))
 
     async def run(self) -> None:
         """Until cancelled; sleeps while no proxy has a name for an address."""
@@ -54,28 +58,37 @@ class ResolverDriver:
                 continue
 
     async def _refresh(self) -> None:
-        names = {name for resource in self._named.values() for name in names_in(resource)}
+        named = {
+            name: resource for resource in self._named.values() for name in names_in(resource, self._zone)
+        }
+        names = named.keys()
         self._table = {name: address for name, address in self._table.items() if name in names}
         async with asyncio.TaskGroup() as group:
             lookups = {name: group.create_task(_lookup(name)) for name in sorted(names)}
         found = {name: task.result() for name, task in lookups.items()}
-        self._report({name for name, address in found.items() if address is None})
+        self._report({name: named[name] for name, address in found.items() if address is None})
         different = {name for name, address in found.items() if address and self._table.get(name) != address}
         self._table |= {name: address for name, address in found.items() if address}
         changes = [
-            _placed(Change(Operation.UPDATE, key, None, resource), resolved(resource, self._table))
+            _placed(
+                Change(Operation.UPDATE, key, None, resource), resolved(resource, self._table, self._zone)
+            )
             for key, resource in self._named.items()
-            if names_in(resource) & different
+            if names_in(resource, self._zone) & different
         ]
         if changes:
             self._on_change(changes)
 
-    def _report(self, unknown: set[str]) -> None:
-        for name in sorted(unknown - self._unknown):
+    def _report(self, unknown: Mapping[str, Resource]) -> None:
+        """Each name once, with one of the proxies that have it."""
+        for name in sorted(unknown.keys() - self._unknown):
             log.warning(
-                "the address %s of a data plane cannot be resolved; it gets no traffic until it can", name
+                "the address %s of a %s cannot be resolved; it gets no traffic until it can",
+                name,
+                _KINDS[unknown[name].type],
+                extra={"proxy": unknown[name].name, "mesh": unknown[name].mesh},
             )
-        self._unknown = unknown
+        self._unknown = set(unknown)
 
 
 def _placed(change: Change, resource: Resource | None) -> Change:

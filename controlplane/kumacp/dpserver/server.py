@@ -12,6 +12,7 @@ import grpc
 
 from kumacp.dpserver.admission_driver import Admission
 from kumacp.dpserver.auth import AuthModes
+from kumacp.dpserver.available_driver import AvailableDriver
 from kumacp.dpserver.clock import Clock
 from kumacp.dpserver.connection import Connection
 from kumacp.dpserver.feed_driver import FeedDriver
@@ -111,7 +112,7 @@ class DpServer:
         clock = clock or Clock()
         instance_id = instance_id or str(uuid.uuid4())
         self._clock = clock
-        self._resolver = ResolverDriver(self._on_resolved)
+        self._resolver = ResolverDriver(self._on_resolved, settings.zone_name)
         self._feed = FeedDriver(
             store, hub, key_ring=self._key_ring, place=self._resolver.place, on_batch=self._on_batch
         )
@@ -139,6 +140,7 @@ class DpServer:
             stats=self.stats,
             key_type=key_type,
         )
+        self._available = AvailableDriver(store, hub, longest_rest_s=settings.zone_ingress_update_interval)
         self._health = self._new_health() if settings.hds_enabled else None
         self._admission = self._new_admission(instance_id)
         self._server = grpc.aio.server(options=_OPTIONS)
@@ -219,6 +221,7 @@ class DpServer:
             self._registrar,
             self._identities,
             self._admission,
+            self._available,
             *((self._health,) if self._health else ()),
         )
         try:
@@ -250,6 +253,7 @@ class DpServer:
             secrets,
             static_dataplane_keys=self._static_keys,
             use_dataplane_secrets=self._settings.dp_token_validator_use_secrets,
+            federated=bool(self._settings.zone_global_address),
         )
 
     def _on_batch(self, batch: Sequence[Change], touched: Touched, keys_changed: bool) -> None:
@@ -275,6 +279,7 @@ class DpServer:
         if switch := mtls_switch(change):
             log.info("mTLS was switched %s", switch.to, extra={"mesh": change.key.name, **switch.details})
         if not self._feed.has_mtls(change.key.name):
+            self._identities.withdraw(change.key.name)
             self._insights.mtls_switched_off(change.key.name)
 
     def _on_resolved(self, changes: Sequence[Change]) -> None:
@@ -284,7 +289,8 @@ class DpServer:
     def _on_issued(self, request: IdentityRequest, identity: Identity, touched: Touched) -> None:
         self._admission.deliver(touched)
         stream = self._admission.stream(request.proxy)
-        if stream is not None:
+        # Insights of the proxies at the edge, which have one for each mesh, tell of none.
+        if stream is not None and request.proxy.mesh:
             certificate = Certificate(
                 issued_at=self._clock.utc(),
                 expires=identity.not_after,

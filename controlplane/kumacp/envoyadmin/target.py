@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from kumacp.envoyadmin.question import ProxyUnavailable
-from kumacp.xds.sidecar import ADMIN_ADDRESSES
+from kumacp.xds.admin import ADMIN_ADDRESSES
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 

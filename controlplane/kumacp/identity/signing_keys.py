@@ -12,11 +12,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from kumacp.identity.admin_ca import ADMIN_CA_SECRET
 from kumamesh import tokens
 from kumamesh.resource import Resource
 from kumamesh.tokens import DataplaneClaims, SigningKey, UserClaims, ZoneClaims
 
 SECRET, GLOBAL_SECRET = "Secret", "GlobalSecret"
+ADMIN_TOKEN_SECRET = "admin-user-token"  # noqa: S105  # a name
 
 _SERIAL = re.compile(r"-([1-9][0-9]{0,17})")
 _LEGACY_SERIAL = 0
@@ -52,6 +54,12 @@ def revocations_name(kind: TokenKind, mesh: str = "") -> str:
     return f"{kind.value}-token-revocations{suffix}"
 
 
+def stays_here(global_secret: str) -> bool:
+    """Whether the GlobalSecret is of this control plane alone: no other one is ever sent it, or sends one."""
+    users = _base(TokenKind.USER, "")
+    return global_secret in _OF_ONE_CONTROL_PLANE or global_secret.startswith(users)
+
+
 def parse_revocations(data: bytes) -> frozenset[str]:
     """Token ids from a list with commas; lines and blanks around the ids do not matter."""
     text = data.decode("utf-8", "replace").replace("\n", ",")
@@ -63,6 +71,8 @@ class KeyRing:
 
     `static_dataplane_keys` are public keys (PEM) by `kid` that hold in every mesh;
     `use_dataplane_secrets=False` leaves them the only ones. For the tokens of users likewise.
+    `federated`: zone tokens are made by a global control plane alone, so that keys which the zone made while
+    it stood alone count no longer; else its own keys win over those that a global has left behind.
     """
 
     def __init__(
@@ -73,7 +83,9 @@ class KeyRing:
         use_dataplane_secrets: bool = True,
         static_user_keys: Mapping[str, bytes] = MappingProxyType({}),
         use_user_secrets: bool = True,
+        federated: bool = False,
     ) -> None:
+        self._federated = federated
         self._static = dict(static_dataplane_keys)
         self._use_secrets = use_dataplane_secrets
         self._static_user = dict(static_user_keys)
@@ -105,7 +117,7 @@ class KeyRing:
     def zone_keys(self) -> Mapping[str, bytes]:
         """Public keys (PEM) by `kid`; those that global gave the zone included."""
         from_global = {str(serial): pem for serial, pem in self._zone_public.items()}
-        return {**from_global, **self._public(TokenKind.ZONE)}
+        return from_global if self._federated else {**from_global, **self._public(TokenKind.ZONE)}
 
     def user_keys(self) -> Mapping[str, bytes]:
         """Public keys (PEM) by `kid`."""
@@ -183,6 +195,9 @@ class KeyRing:
         self._revoked[slot] = known | parse_revocations(secret.spec.data)
 
 
+_OF_ONE_CONTROL_PLANE = frozenset(
+    {ADMIN_TOKEN_SECRET, ADMIN_CA_SECRET, "inter-cp-ca", revocations_name(TokenKind.USER)}
+)
 _ZONE_PUBLIC_BASE = "zone-token-signing-public-key"
 _GLOBAL_REVOCATIONS = {revocations_name(kind): kind for kind in (TokenKind.ZONE, TokenKind.USER)}
 

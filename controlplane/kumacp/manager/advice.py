@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 from kumacp.xds.external import Unusable, external_endpoint
 from kumamesh.names import ZONE_TAG
@@ -13,8 +14,21 @@ from kumamesh.resources.external_service import ExternalService, ExternalService
 from kumamesh.resources.mesh import Mesh
 
 PERMISSION_TYPES = ("TrafficPermission", "MeshTrafficPermission")
+_MOST_LISTED = 5
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+
+
+@dataclass(frozen=True, slots=True)
+class Zones:
+    """The zones that this control plane knows, and those that have a ZoneEgress."""
+
+    known: frozenset[str] = frozenset()
+    with_egress: frozenset[str] = frozenset()
+
+    @property
+    def without_egress(self) -> frozenset[str]:
+        return self.known - self.with_egress
 
 
 def name_warnings(name: str) -> Iterator[str]:
@@ -23,6 +37,10 @@ def name_warnings(name: str) -> Iterator[str]:
             f"name: {name!r} is of the old form; use lower-case letters, digits, '-' and '.', with a letter"
             " or digit at both ends of every part"
         )
+
+
+def zone_warnings() -> Iterator[str]:
+    yield "Zone resources have an effect on a global control plane only, and this zone stands alone"
 
 
 def dataplane_warnings(given: Dataplane, zone: str) -> Iterator[str]:
@@ -34,7 +52,7 @@ def dataplane_warnings(given: Dataplane, zone: str) -> Iterator[str]:
             yield f"{path}.tags: {ZONE_TAG} {inbound.tags[ZONE_TAG]!r} was replaced by this zone, {zone!r}"
 
 
-def mesh_warnings(mesh: Resource, permitted: bool) -> Iterator[str]:
+def mesh_warnings(mesh: Resource, permitted: bool, zones: Zones) -> Iterator[str]:
     """`permitted`: the mesh has a permission of any kind."""
     spec: Mesh = mesh.spec
     if spec.mtls is not None and spec.mtls.skip_validation:
@@ -42,11 +60,13 @@ def mesh_warnings(mesh: Resource, permitted: bool) -> Iterator[str]:
     for field in ("metrics", "logging", "tracing"):
         if getattr(spec, field) is not None:
             yield f"{field}: is stored, but has no effect in this version"
-    if spec.routing.zone_egress:
+    if spec.routing.zone_egress and zones.without_egress:
         yield (
-            "routing.zoneEgress: is stored, but zone egresses are not served by this version; proxies connect"
-            " to external services themselves"
+            "routing.zoneEgress: without a ZoneEgress a zone reaches neither other zones nor external"
+            f" services; there is none in {_listed(zones.without_egress)}"
         )
+    if spec.enabled_backend is None and len(zones.known) > 1:
+        yield f"mtls: services of other zones cannot be reached in mesh {mesh.name!r} while mTLS is off"
     if spec.enabled_backend is not None and not permitted:
         yield (
             f"mtls: every request in mesh {mesh.name!r} is denied until it has a TrafficPermission or a"
@@ -59,11 +79,9 @@ def permission_warnings(mesh: Resource) -> Iterator[str]:
         yield f"mesh {mesh.name!r} has no mTLS, so that permissions have no effect in it"
 
 
-def external_service_warnings(service: Resource, mesh: Mesh, secrets: Mapping[str, bytes]) -> Iterator[str]:
+def external_service_warnings(service: Resource, secrets: Mapping[str, bytes]) -> Iterator[str]:
     """`secrets` are those of the mesh by name."""
     spec: ExternalService = service.spec
-    if mesh.routing.zone_egress:
-        yield "zone egresses are not served by this version; proxies connect to networking.address themselves"
     tls = spec.networking.tls
     if tls is None:
         return
@@ -93,3 +111,8 @@ def _client_warnings(tls: ExternalServiceTls) -> Iterator[str]:
             "networking.tls.clientKey: can be read by everybody who may read this resource; put it into a"
             " Secret of the mesh"
         )
+
+
+def _listed(names: Collection[str]) -> str:
+    shown = ", ".join(sorted(names)[:_MOST_LISTED])
+    return f"{shown} and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else shown

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from kumacp.manager.labels import Place, of_zone
 from kumamesh import names
-from kumamesh.resource import InvalidResource, Resource, Violation
+from kumamesh.resource import Resource, Violation
 from kumamesh.resources.base import FrozenMap
 from kumamesh.resources.dataplane import Dataplane, Networking
 from kumamesh.resources.zone import ZoneEgress, ZoneIngress
 
 PROXY_TYPES = ("Dataplane", "ZoneIngress", "ZoneEgress")
-_ORIGIN = "zone"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where this control plane is."""
-
-    zone: str
-    environment: str
 
 
 def placed(resource: Resource, place: Place) -> Resource:
     """The proxy resource with the zone and the computed labels; raises InvalidResource when it claims to be
     of another zone or origin."""
-    computed = {
-        names.DISPLAY_NAME_LABEL: resource.name,
-        names.ENV_LABEL: place.environment,
-        names.ORIGIN_LABEL: _ORIGIN,
-        names.PROXY_TYPE_LABEL: _proxy_type(resource.spec),
-        names.ZONE_LABEL: place.zone,
-    }
-    if resource.mesh:
-        computed[names.MESH_LABEL] = resource.mesh
-    _refuse_other(resource.labels, computed)
-    spec = _in_zone(resource.spec, place.zone)
-    return replace(resource, spec=spec, labels={**resource.labels, **computed})
+    labelled = of_zone(resource, place, {names.PROXY_TYPE_LABEL: _proxy_type(resource.spec)})
+    return replace(labelled, spec=_in_zone(resource.spec, place.zone))
 
 
 def gateway_violations(spec: Dataplane) -> tuple[Violation, ...]:
@@ -59,14 +40,13 @@ def registered_as_before(old: Resource, new: Resource) -> Resource:
     return replace(new, labels={**new.labels, names.MANAGED_BY_LABEL: names.MANAGED_BY_CONNECTION})
 
 
-def _refuse_other(given: Mapping[str, str], computed: Mapping[str, str]) -> None:
-    violations = tuple(
-        Violation(f'labels["{label}"]', f"must be {computed[label]!r}, which is set by this control plane")
-        for label in (names.ORIGIN_LABEL, names.ZONE_LABEL)
-        if given.get(label, computed[label]) != computed[label]
-    )
-    if violations:
-        raise InvalidResource(violations)
+def offering_as_before(old: Resource | None, new: Resource) -> Resource:
+    """What services a ZoneIngress offers is written by the control plane alone, which knows: whoever writes
+    the rest of it, people or the proxy that registers, changes nothing of that."""
+    if not isinstance(new.spec, ZoneIngress):
+        return new
+    services = old.spec.available_services if old else ()
+    return replace(new, spec=new.spec.model_copy(update={"available_services": services}))
 
 
 def _proxy_type(spec: Dataplane | ZoneIngress | ZoneEgress) -> str:

@@ -7,21 +7,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from kumacp.manager import advice, membership, mesh_rules
+from kumacp.manager import advice, membership, mesh_rules, zone_rules
 from kumacp.manager.inbound_states import Rule, as_written
-from kumacp.manager.labels import labelled
+from kumacp.manager.labels import Place, labelled, of_global, of_zone
 from kumacp.manager.proxies import (
     PROXY_TYPES,
-    Place,
     gateway_violations,
+    offering_as_before,
     placed,
     registered_as_before,
 )
+from kumacp.mode import role
 from kumacp.settings import CpSettings
 from kumacp.store.api import Conflict, NotFound, Store
 from kumacp.store.memory import utc_now
 from kumamesh.resource import InvalidResource, Resource, ResourceKey, Violation
 from kumamesh.resources.dataplane import Dataplane
+from kumamesh.resources.registry import TYPES
 
 MAX_ATTEMPTS = 10
 """Writers that may be faster, one after the other, before a write without a version gives up."""
@@ -33,6 +35,8 @@ _OWNERS = {
     "ZoneInsight": "Zone",
 }
 """What the control plane observed goes with what it observed; both have the same mesh and name."""
+_OF_NO_ORIGIN = ("Zone",)
+"""What never leaves its control plane, besides what the control plane writes itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,9 @@ class ResourceManager:
         self._store = store
         self._settings = settings
         self._now = now
-        self._discovers_health = settings.hds_enabled and settings.mode != "global"
-        self._place = None if settings.mode == "global" else Place(settings.zone_name, settings.environment)
+        self._role = here = role(settings)
+        self._discovers_health = settings.hds_enabled and not here.is_global
+        self._place = None if here.is_global else Place(here.zone, settings.environment)
 
     async def put(self, resource: Resource, *, states: Rule = as_written) -> PutResult:
         """Create or replace. A resource with a version replaces exactly that version; version 0 replaces
@@ -72,6 +77,9 @@ class ResourceManager:
         resource = await self._store.get(key)
         if key.type == "Mesh" and not self._settings.unsafe_delete:
             _refuse(mesh_rules.delete_violations(len(await self._store.list("Dataplane", key.name))))
+        if key.type == "Zone" and not self._settings.unsafe_delete:
+            insight = await self._find(ResourceKey("ZoneInsight", "", key.name))
+            _refuse(zone_rules.delete_violations(insight.spec if insight else None))
         if key.type == "Secret":
             mesh = await self._find(_mesh_key(key.mesh))
             if mesh is not None:
@@ -98,19 +106,14 @@ class ResourceManager:
 
     async def _put(self, given: Resource, states: Rule) -> PutResult:
         mesh = await self._mesh_of(given)
-        if self._place is not None and given.type in PROXY_TYPES:
-            resource = placed(given, self._place)
-        else:
-            resource = labelled(given)
-        if given.type == "Dataplane":
-            _refuse(gateway_violations(given.spec))
-        if mesh is not None and given.type == "Dataplane":
-            _refuse(membership.violations(mesh.name, mesh.spec, resource.spec))
-        if given.type == "Mesh":
-            _refuse(mesh_rules.backend_violations(given.spec))
+        resource = self._labelled(given)
+        self._check(resource, mesh)
         old = await self._find(given.key)
         if old is not None and given.version not in (0, old.version):
             raise Conflict(given.key)
+        if old is not None and given.type in PROXY_TYPES and self._role.federated:
+            _refuse(zone_rules.stranger_violations(old))
+        resource = offering_as_before(old, resource)
         if given.type == "Dataplane" and self._discovers_health:
             resource = replace(resource, spec=states(old.spec if old else None, resource.spec))
         if old is not None:
@@ -121,6 +124,28 @@ class ResourceManager:
             stored = await self._create(resource)
         return PutResult(stored, old is None, tuple(await self._warnings(given, mesh)))
 
+    def _check(self, given: Resource, mesh: Resource | None) -> None:
+        """Raises InvalidResource for what can be told without the resource that is stored."""
+        if given.type == "Zone" and self._role.is_global:
+            _refuse(zone_rules.name_violations(given.name))
+        elif given.type == "Mesh":
+            _refuse(mesh_rules.backend_violations(given.spec))
+        elif given.type == "Dataplane" and mesh is not None:
+            _refuse(gateway_violations(given.spec))
+            _refuse(membership.violations(mesh.name, mesh.spec, given.spec))
+
+    def _labelled(self, given: Resource) -> Resource:
+        """With what this control plane adds; raises InvalidResource."""
+        if given.type in _OF_NO_ORIGIN or TYPES[given.type].read_only:
+            return labelled(given)
+        if self._place is None:
+            return of_global(given)
+        if given.type in PROXY_TYPES:
+            return placed(given, self._place)
+        if self._role.federated and TYPES[given.type].policy:
+            return of_zone(given, self._place, {})
+        return labelled(given)
+
     async def _create(self, resource: Resource) -> Resource:
         if resource.type == "Mesh":
             initial = await asyncio.to_thread(
@@ -129,7 +154,7 @@ class ResourceManager:
                 now=self._now(),
                 permission=self._settings.create_mesh_routing_resources,
             )
-            return (await self._store.create_all((resource, *map(labelled, initial))))[0]
+            return (await self._store.create_all((resource, *map(self._labelled, initial))))[0]
         owner = _owner(resource.key)
         try:
             return await self._store.create(resource, owner=owner)
@@ -160,7 +185,7 @@ class ResourceManager:
             for leftover in present.intersection(halves):
                 await self._store.delete(leftover)
             secrets = await asyncio.to_thread(mesh_rules.new_ca_secrets, mesh.name, backend, self._now())
-            await self._store.create_all(secrets)
+            await self._store.create_all([self._labelled(secret) for secret in secrets])
 
     async def _mesh_of(self, resource: Resource) -> Resource | None:
         if not resource.mesh:
@@ -176,14 +201,22 @@ class ResourceManager:
             found += advice.dataplane_warnings(given.spec, self._place.zone)
         elif given.type == "Mesh":
             permitted = any([await self._store.list(each, given.name) for each in advice.PERMISSION_TYPES])
-            found += advice.mesh_warnings(given, permitted)
+            found += advice.mesh_warnings(given, permitted, await self._zones())
+        elif given.type == "Zone" and not self._role.is_global:
+            found += advice.zone_warnings()
         elif given.type in advice.PERMISSION_TYPES and mesh is not None:
             found += advice.permission_warnings(mesh)
-        elif given.type == "ExternalService" and mesh is not None:
+        elif given.type == "ExternalService":
             secrets = await self._store.list("Secret", given.mesh)
             known = {secret.name: secret.spec.data for secret in secrets}
-            found += advice.external_service_warnings(given, mesh.spec, known)
+            found += advice.external_service_warnings(given, known)
         return found
+
+    async def _zones(self) -> advice.Zones:
+        egresses = frozenset(egress.spec.zone for egress in await self._store.list("ZoneEgress"))
+        if not self._role.is_global:
+            return advice.Zones(frozenset({self._role.zone}), egresses)
+        return advice.Zones(frozenset(zone.name for zone in await self._store.list("Zone")), egresses)
 
     async def _find(self, key: ResourceKey) -> Resource | None:
         try:

@@ -13,6 +13,7 @@ from kumacp.policy.selector import (
     is_shadow,
     role,
     selects,
+    selects_outside,
     target,
     target_service,
 )
@@ -63,9 +64,21 @@ class MeshTrafficPermissions:
 
     def selecting(self, dataplane: Resource, inbound: Inbound) -> tuple[Resource, ...]:
         """In merge order."""
-        services = {inbound.service, WILDCARD}
-        candidates = heapq.merge(*(self._by_service.get(service, ()) for service in services))
-        return tuple(policy for _, policy in candidates if selects(policy, dataplane, inbound))
+        return tuple(
+            policy for policy in self._candidates(inbound.service) if selects(policy, dataplane, inbound)
+        )
+
+    def selecting_outside(self, tags: Mapping[str, str], zone: str) -> tuple[Resource, ...]:
+        """Those for a service outside the mesh, in merge order."""
+        return tuple(
+            policy
+            for policy in self._candidates(tags.get(names.SERVICE_TAG, WILDCARD))
+            if selects_outside(policy, tags, zone)
+        )
+
+    def _candidates(self, service: str) -> Iterable[Resource]:
+        places = (self._by_service.get(one, ()) for one in {service, WILDCARD})
+        return (policy for _, policy in heapq.merge(*places))
 
     def rbac(self, policies: Sequence[Resource], *, http: bool) -> Rbac:
         """What the policies, in merge order, say together."""

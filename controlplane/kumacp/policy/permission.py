@@ -1,8 +1,8 @@
-"""Who may call an inbound, from both kinds of permission (contract 5.6)."""
+"""Who may call an inbound, or a service outside the mesh, from both kinds of permission (contract 5.6)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from kumacp.policy.mesh_traffic_permission import MeshTrafficPermissions
@@ -13,7 +13,8 @@ from kumamesh.resources.dataplane import Inbound
 
 
 class PermissionIndex:
-    """The permissions of one mesh, made once per change of them and asked for every inbound of its proxies.
+    """The permissions of one mesh, made once per change of them and asked for every inbound of its proxies,
+    and for every service outside.
 
     Inbounds for which the same policies decide share one Rbac.
     """
@@ -32,13 +33,19 @@ class PermissionIndex:
     def inbound_rbac(self, dataplane: Resource, inbound: Inbound, *, http: bool) -> Rbac:
         """MeshTrafficPermissions that select the inbound decide alone; without any, the TrafficPermission;
         without that, everything is denied. `http`: the inbound is taken apart into HTTP requests."""
-        selecting = self._current.selecting(dataplane, inbound)
+        return self._rbac(self._current.selecting(dataplane, inbound), inbound.tags, http=http)
+
+    def outside_rbac(self, tags: Mapping[str, str], zone: str, *, http: bool) -> Rbac:
+        """By the same rules: who may call a service outside the mesh that has the tags."""
+        return self._rbac(self._current.selecting_outside(tags, zone), tags, http=http)
+
+    def _rbac(self, selecting: tuple[Resource, ...], tags: Mapping[str, str], *, http: bool) -> Rbac:
         if selecting:
             key = tuple(policy.name for policy in selecting), http
             if key not in self._made:
                 self._made[key] = self._current.rbac(selecting, http=http)
             return self._made[key]
-        winner = self._legacy.winner(inbound.tags)
+        winner = self._legacy.winner(tags)
         if winner is None:
             return PrincipalRbac(allow=(), http=http)
         if winner.name not in self._made_legacy:
@@ -59,6 +66,20 @@ def inbound_rbac(
     """PermissionIndex for who does not keep one; asked with the same tuples again, it is not made again."""
     index = _index(mesh, _Same(traffic_permissions), _Same(mesh_traffic_permissions))
     return index.inbound_rbac(dataplane, inbound, http=http)
+
+
+def outside_rbac(
+    mesh: str,
+    tags: Mapping[str, str],
+    zone: str,
+    *,
+    traffic_permissions: Sequence[Resource],
+    mesh_traffic_permissions: Sequence[Resource],
+    http: bool,
+) -> Rbac:
+    """As `inbound_rbac`, for a service outside the mesh that the egresses of the zone lead to."""
+    index = _index(mesh, _Same(traffic_permissions), _Same(mesh_traffic_permissions))
+    return index.outside_rbac(tags, zone, http=http)
 
 
 class _Same:

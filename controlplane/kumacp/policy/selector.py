@@ -14,6 +14,9 @@ WILDCARD = "*"
 EFFECT_LABEL = "kuma.io/effect"
 POLICY_ROLE_LABEL = "kuma.io/policy-role"
 
+_OF_A_NAMESPACE = {"consumer", "workload-owner"}
+"""Roles of policies for the proxies of one namespace."""
+
 _WHOLE_MESH = TargetRef(kind="Mesh")
 
 
@@ -54,6 +57,18 @@ def selects(policy: Resource, dataplane: Resource, inbound: Inbound) -> bool:
     if ref.kind in {"Mesh", "MeshSubset"} and not _of_proxy_type(ref, dataplane):
         return False
     return matches(tags, inbound.tags)
+
+
+def selects_outside(policy: Resource, tags: Mapping[str, str], zone: str) -> bool:
+    """Whether it decides about a service outside the mesh that has the tags, where the egresses of the zone
+    let it be called. Policies for single proxies, or for those of a namespace, never do."""
+    if role(policy) in _OF_A_NAMESPACE:
+        return False
+    made_in_zone = policy.labels.get(names.ORIGIN_LABEL) == "zone" and role(policy) != "producer"
+    if made_in_zone and policy.labels.get(names.ZONE_LABEL, zone) != zone:
+        return False
+    wanted = client_tags(target(policy))
+    return wanted is not None and matches(wanted, tags)
 
 
 def client_tags(ref: TargetRef | None) -> Mapping[str, str] | None:
@@ -100,7 +115,7 @@ def _of_same_zone(policy: Resource, dataplane: Resource) -> bool:
 
 
 def _of_same_namespace(policy: Resource, dataplane: Resource) -> bool:
-    if role(policy) not in {"consumer", "workload-owner"}:
+    if role(policy) not in _OF_A_NAMESPACE:
         return True
     namespace = policy.labels.get(names.NAMESPACE_LABEL)
     return namespace is not None and namespace == dataplane.labels.get(names.NAMESPACE_LABEL)

@@ -10,10 +10,18 @@ from kumacp.settings.diagnostics import DiagnosticsSettings
 from kumacp.settings.dns import DnsSettings
 from kumacp.settings.dp_server import DpServerSettings
 from kumacp.settings.general import GeneralSettings
+from kumacp.settings.multizone import GlobalSettings, ZoneSettings
 
 
 @dataclass(frozen=True)
 class CpSettings(
-    DpServerSettings, ApiSettings, AccessSettings, DiagnosticsSettings, DnsSettings, GeneralSettings
+    GlobalSettings,
+    ZoneSettings,
+    DpServerSettings,
+    ApiSettings,
+    AccessSettings,
+    DiagnosticsSettings,
+    DnsSettings,
+    GeneralSettings,
 ):
     """Everything that `kuma-cp run` can be told."""

@@ -25,18 +25,6 @@ class GeneralSettings:
         choices=("universal",),
         help="Where workloads run",
     )
-    zone_name: str = option(
-        "default",
-        env="KUMA_MULTIZONE_ZONE_NAME",
-        key="multizone.zone.name",
-        help="Name of this zone",
-    )
-    zone_global_address: str = option(
-        "",
-        env="KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS",
-        key="multizone.zone.globalAddress",
-        help="grpcs://host:5685 of the global control plane; empty: this zone stands alone",
-    )
     work_dir: Path = option(
         Path("~/.kuma"),
         env="KUMA_GENERAL_WORK_DIR",
@@ -94,5 +82,5 @@ class GeneralSettings:
         False,
         env="KUMA_STORE_UNSAFE_DELETE",
         key="store.unsafeDelete",
-        help="Delete meshes that still have data planes",
+        help="Delete meshes that still have data planes, and zones that are connected",
     )

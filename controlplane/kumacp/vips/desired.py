@@ -10,6 +10,7 @@ from kumacp.vips.entry import Kind, VipEntry, VipKey, VipOutbound, Vips
 from kumacp.vips.names import canonical, own_address
 from kumacp.vips.virtual import Expansion, Hit, expand, misses
 from kumacp.xds.model import Tags
+from kumacp.xds.remote import RemoteInstances
 from kumamesh.names import NO_PORT, SERVICE_TAG
 from kumamesh.resource import Resource
 from kumamesh.resources.dataplane import Dataplane
@@ -59,6 +60,11 @@ def offered(dataplane: Dataplane) -> frozenset[Tags]:
         for inbound in dataplane.networking.inbound
         if inbound.state != "Ignored" and inbound.port != NO_PORT and inbound.service
     )
+
+
+def offered_elsewhere(service: str, many: Iterable[RemoteInstances]) -> frozenset[Tags]:
+    """The tags under which another zone offers a service of the mesh."""
+    return frozenset(tuple(sorted(((SERVICE_TAG, service), *one.tags))) for one in many if not one.external)
 
 
 def external(resource: Resource) -> External | None:

@@ -7,7 +7,7 @@ names, and nobody else is told of it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from datetime import datetime
 from itertools import takewhile
 from typing import TypeVar
@@ -35,7 +35,7 @@ class MeshFacts:
         self.expansions: Mapping[Tags, Expansion] = {}
         """What VirtualOutbounds made of tags, as far as somebody has worked it out for this edition."""
         self._grace_s = grace_s
-        self._offers: dict[ResourceKey, frozenset[Tags]] = {}
+        self._offers: dict[Hashable, frozenset[Tags]] = {}
         self._offered: Counter[Tags] = Counter()
         self._leaving: dict[Tags, float] = {}
         self._services: Counter[str] = Counter()
@@ -60,8 +60,9 @@ class MeshFacts:
         self.expansions = {}
         return _put(self._virtual, key.name, resource)
 
-    def offer(self, source: ResourceKey, tag_sets: frozenset[Tags], now: float = 0.0) -> bool:
-        """The services that a proxy has, or that an ingress leads to, by their tags."""
+    def offer(self, source: Hashable, tag_sets: frozenset[Tags], now: float = 0.0) -> bool:
+        """The services that a proxy has, or what an ingress leads to of one service, by their tags; `source`
+        says so."""
         before = self._offers.get(source, frozenset())
         if tag_sets:
             self._offers[source] = tag_sets

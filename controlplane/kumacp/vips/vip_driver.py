@@ -13,13 +13,15 @@ from datetime import datetime
 
 from kumacp.store.api import Change, Conflict, Feed, FeedOverrun, NotFound, Operation, Store, StoreUnavailable
 from kumacp.vips import facts
+from kumacp.vips.desired import offered_elsewhere
 from kumacp.vips.facts import MeshFacts
 from kumacp.vips.names import VipSettings, config_name, mesh_of
 from kumacp.vips.plan import NOTHING, Held, Plan, plan
+from kumacp.xds.remote import Ingresses
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.config import Config
 
-_CONFIG = "Config"
+_CONFIG, _INGRESS = "Config", "ZoneIngress"
 _SHOWN = 5
 _REST_FACTOR = 5.0
 """How much longer than a write the rest after it is: names that change all the time take 1/6 of a core"""
@@ -55,13 +57,15 @@ class VipFigures:
 
 class VipDriver:
     """`load`, then `run`. `longest_rest_s` bounds the time between two writes while names keep changing;
-    `grace_s`: how long a service that nobody offers any more keeps its names."""
+    `grace_s`: how long a service that nobody offers any more keeps its names. Services of other zones than
+    `zone` have names too."""
 
     def __init__(
         self,
         store: Store,
         settings: VipSettings,
         *,
+        zone: str = "",
         service_vips: bool = True,
         longest_rest_s: float = 0.5,
         grace_s: float = 60.0,
@@ -69,10 +73,12 @@ class VipDriver:
         self.figures = VipFigures()
         self._store = store
         self._settings = settings
+        self._zone = zone
         self._service_vips = service_vips
         self._longest_rest_s = longest_rest_s
         self._grace_s = grace_s
         self._books: dict[str, _Book] = {}
+        self._elsewhere = Ingresses(zone)
         self._due: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._open = ExitStack()
@@ -82,10 +88,12 @@ class VipDriver:
         """Open the feed and take over all that is stored; raises StoreUnavailable."""
         self._open.close()
         self._feed = self._open.enter_context(self._store.watch())
-        stored = [resource for type_ in (*facts.TYPES, _CONFIG) for resource in await self._store.list(type_)]
+        types = (*facts.TYPES, _INGRESS, _CONFIG)
+        stored = [resource for type_ in types for resource in await self._store.list(type_)]
         before = {mesh: book.facts for mesh, book in self._books.items()}
         for book in self._books.values():
             book.facts = MeshFacts(self._grace_s)
+        self._elsewhere = Ingresses(self._zone)
         self._note((resource.key, resource) for resource in stored)
         for mesh, facts_before in before.items():
             self._books[mesh].facts.inherit(facts_before, time.monotonic())
@@ -126,18 +134,30 @@ class VipDriver:
     def _note(self, changes: Iterable[tuple[ResourceKey, Resource | None]]) -> None:
         now = time.monotonic()
         for key, resource in changes:
-            if key.type == _CONFIG:
-                mesh = mesh_of(key.name)
-                changed = mesh is not None and self._note_config(self._book(mesh), resource)
-            elif key.type in facts.TYPES:
-                mesh = key.name if key.type == "Mesh" else key.mesh
-                changed = self._book(mesh).facts.note(key, resource, now)
-            else:
-                continue
-            if mesh is not None and changed:
-                self._due[mesh] = None
+            self._due.update(dict.fromkeys(self._changed(key, resource, now)))
         # Also without a change: something may be leaving now, and its time ends.
         self._wake.set()
+
+    def _changed(self, key: ResourceKey, resource: Resource | None, now: float) -> Iterable[str]:
+        """Note one resource; the meshes whose names it may change."""
+        if key.type == _INGRESS:
+            return self._note_ingress(key, resource, now)
+        if key.type == _CONFIG:
+            mesh = mesh_of(key.name)
+            return [mesh] if mesh is not None and self._note_config(self._book(mesh), resource) else []
+        if key.type not in facts.TYPES:
+            return []
+        mesh = key.name if key.type == "Mesh" else key.mesh
+        return [mesh] if self._book(mesh).facts.note(key, resource, now) else []
+
+    def _note_ingress(self, key: ResourceKey, resource: Resource | None, now: float) -> Iterable[str]:
+        found = self._elsewhere.note(key.name, resource.spec if resource else None)
+        return {
+            mesh
+            for (mesh, service), many in found.items()
+            if (book := self._books.get(mesh))
+            and book.facts.offer((key, service), offered_elsewhere(service, many), now)
+        }
 
     def _note_config(self, book: _Book, resource: Resource | None) -> bool:
         """Whether somebody else changed the Config. The addresses of one that is gone are not."""
@@ -155,9 +175,14 @@ class VipDriver:
         return False
 
     def _book(self, mesh: str) -> _Book:
-        if mesh not in self._books:
-            self._books[mesh] = _Book(MeshFacts(self._grace_s))
-        return self._books[mesh]
+        """One of a mesh that is new begins with what ingresses have said of it."""
+        book = self._books.get(mesh)
+        if book is None:
+            book = self._books[mesh] = _Book(MeshFacts(self._grace_s))
+            for name, service, many in self._elsewhere.of_mesh(mesh):
+                source = (ResourceKey(_INGRESS, "", name), service)
+                book.facts.offer(source, offered_elsewhere(service, many))
+        return book
 
     def _forget_deleted(self, batch: Sequence[Change]) -> None:
         """A Mesh that comes again begins with the first address."""

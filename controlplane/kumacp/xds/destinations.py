@@ -8,6 +8,7 @@ from typing import NamedTuple
 from kumacp.xds.model import ServiceCluster, ServiceEndpoints, Tags, cluster_name
 from kumacp.xds.outside import ExternalCluster, ExternalEndpoint
 from kumacp.xds.view import MeshView
+from kumamesh.names import ZONE_EGRESS_SERVICE
 from kumamesh.resources.rules.common import is_ip
 
 
@@ -34,25 +35,46 @@ def service_cluster(view: MeshView, destination: Destination) -> ServiceCluster:
         protocol=facts.protocol,
         tls=facts.tls,
         tags=destination.tags,
+        edge_tls=facts.edge_tls,
     )
 
 
 def service_endpoints(view: MeshView, destination: Destination, cluster_version: str) -> ServiceEndpoints:
     """Empty while nobody offers the service: its cluster stays."""
-    endpoints = view.endpoints(destination.service)
-    if destination.tags:
-        wanted = set(destination.tags)
-        endpoints = tuple(endpoint for endpoint in endpoints if wanted.issubset(endpoint.tags))
     return ServiceEndpoints(
         service=destination.service,
-        endpoints=endpoints,
+        endpoints=view.outbound_endpoints(destination.service, destination.tags),
+        cluster_version=cluster_version,
+        tags=destination.tags,
+    )
+
+
+def egress_cluster(view: MeshView, destination: Destination) -> ServiceCluster:
+    """For a service outside the mesh that is reached through the egresses of the zone: with mTLS of the mesh
+    up to there."""
+    return ServiceCluster(
+        mesh=view.name,
+        service=destination.service,
+        protocol=view.facts(destination.service).protocol,
+        tls=True,
+        tags=destination.tags,
+        peer=ZONE_EGRESS_SERVICE,
+    )
+
+
+def egress_endpoints(view: MeshView, destination: Destination, cluster_version: str) -> ServiceEndpoints:
+    """The egresses, which choose among the endpoints of the service themselves."""
+    return ServiceEndpoints(
+        service=destination.service,
+        endpoints=view.egresses,
         cluster_version=cluster_version,
         tags=destination.tags,
     )
 
 
 def external_cluster(view: MeshView, destination: Destination) -> ExternalCluster:
-    """For a service outside the mesh; what its endpoints do not depend on is left out."""
+    """For a service outside the mesh that proxies call themselves; what its endpoints do not depend on is
+    left out."""
     endpoints = tuple(
         _placed(view, endpoint)
         for endpoint in view.external_endpoints(destination.service)

@@ -7,7 +7,7 @@ endpoint that it had, if it is of the same service: traffic must not stop by a s
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -54,6 +54,11 @@ class ExternalServices:
 
     def __bool__(self) -> bool:
         return bool(self._specs)
+
+    @property
+    def services(self) -> Iterable[str]:
+        """Services that at least one ExternalService stands for."""
+        return self._by_service.keys()
 
     def of(self, service: str) -> ExternalFacts | None:
         """None for a service that no ExternalService stands for."""

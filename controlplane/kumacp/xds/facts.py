@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from kumacp.xds.model import Endpoint, TlsMode
+from kumacp.xds.model import Endpoint, Tags, TlsMode, freeze_tags
 from kumamesh.names import NO_PORT, SERVICE_TAG, ZONE_TAG, builtin_ca_cert_secret
 from kumamesh.resources.dataplane import Dataplane, Inbound
 from kumamesh.resources.mesh import Mesh
@@ -28,7 +28,8 @@ _STACKS = {
 
 @dataclass(frozen=True, slots=True)
 class MeshSettings:
-    """What a Mesh says for all its proxies. `mode` None: no mTLS. `ca` (PEM) is empty until it is stored."""
+    """What a Mesh says for all its proxies. `mode` None: no mTLS. `ca` (PEM) is empty until it is stored.
+    `zone_egress`: what is outside the zone is reached through its egresses, which takes mTLS."""
 
     mode: TlsMode | None = None
     backend: str = ""
@@ -37,16 +38,19 @@ class MeshSettings:
     ca_version: str = ""
     passthrough: bool = True
     locality_aware: bool = False
+    zone_egress: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceFacts:
     """How outbounds speak to a service: protocol common to all its inbounds, and whether with mTLS.
-    `external`: it is outside the mesh, and the mesh's mTLS not for it."""
+    `external`: it is outside the mesh, and the mesh's mTLS not for it. `edge_tls`: with mTLS to instances of
+    other zones, though not to those of this one."""
 
     protocol: str = DEFAULT_PROTOCOL
     tls: bool = False
     external: bool = False
+    edge_tls: bool = False
 
 
 At = tuple[str, int]
@@ -55,10 +59,12 @@ At = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One inbound that serves a service, and where it listens. Unless it is healthy it has no endpoint."""
+    """One inbound that serves a service, where it listens, and its tags without kuma.io/service. Unless it is
+    healthy it has no endpoint."""
 
     protocol: str
     at: At
+    tags: Tags
     endpoint: Endpoint | None
 
 
@@ -67,7 +73,8 @@ def mesh_settings(mesh: str, spec: Mesh | None, secrets: Mapping[str, bytes]) ->
     if spec is None:
         return MeshSettings()
     settings = MeshSettings(
-        passthrough=spec.passthrough, locality_aware=spec.routing.locality_aware_load_balancing
+        passthrough=spec.passthrough,
+        locality_aware=spec.routing.locality_aware_load_balancing,
     )
     backend = spec.enabled_backend
     if backend is None:
@@ -80,6 +87,7 @@ def mesh_settings(mesh: str, spec: Mesh | None, secrets: Mapping[str, bytes]) ->
         lifetime_s=backend.certificate_lifetime_s,
         ca=ca,
         ca_version=content_version(ca) if ca else "",
+        zone_egress=spec.routing.zone_egress,
     )
 
 
@@ -94,9 +102,10 @@ def offers(dataplane: Dataplane, zone: str) -> dict[str, tuple[Offer, ...]]:
     """What the proxy serves, by service. `zone` is that of inbounds without a zone tag."""
     found: dict[str, tuple[Offer, ...]] = {}
     for inbound in filter(lambda inbound: inbound.service, serving_inbounds(dataplane)):
-        endpoint = _endpoint(dataplane, inbound, zone) if inbound.healthy else None
+        tags = freeze_tags({tag: value for tag, value in inbound.tags.items() if tag != SERVICE_TAG})
+        endpoint = _endpoint(dataplane, inbound, tags, zone) if inbound.healthy else None
         at = (dataplane.networking.inbound_address(inbound), inbound.port)
-        offer = Offer(inbound.protocol_name, at, endpoint)
+        offer = Offer(inbound.protocol_name, at, tags, endpoint)
         found[inbound.service] = (*found.get(inbound.service, ()), offer)
     return found
 
@@ -118,12 +127,11 @@ def _common(one: str, other: str) -> str:
     return next((protocol for protocol in _STACKS.get(one, ()) if protocol in others), DEFAULT_PROTOCOL)
 
 
-def _endpoint(dataplane: Dataplane, inbound: Inbound, zone: str) -> Endpoint:
+def _endpoint(dataplane: Dataplane, inbound: Inbound, tags: Tags, zone: str) -> Endpoint:
     networking = dataplane.networking
-    tags = {tag: value for tag, value in inbound.tags.items() if tag != SERVICE_TAG}
     return Endpoint(
         address=networking.advertised_address or networking.inbound_address(inbound),
         port=inbound.port,
-        tags=tuple(sorted(tags.items())),
-        zone=tags.get(ZONE_TAG, zone),
+        tags=tags,
+        zone=inbound.tags.get(ZONE_TAG, zone),
     )

@@ -14,24 +14,28 @@ before STRICT changes a mesh under load without failed connections.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from kumacp.store.api import Change, Operation
 from kumacp.vips.names import VipSettings
 from kumacp.xds import sidecar
+from kumacp.xds.available import Available
 from kumacp.xds.destinations import Destination
 from kumacp.xds.direct_access import direct_listeners, directly_accessed, listener_key
+from kumacp.xds.edge.carrier import Carrier
+from kumacp.xds.edge.edge import Edge
+from kumacp.xds.edge.ingress import Ingress
 from kumacp.xds.facts import At
 from kumacp.xds.layer import Layer, Layers
 from kumacp.xds.model import IdentityRequest, IdentitySecret, ProxyMetadata, UnitInput
 from kumacp.xds.naming import name_units
 from kumacp.xds.outbounds import outbound_units
 from kumacp.xds.proxy import Proxy, Touched, TouchedRecord, Unrecorded
-from kumacp.xds.reports import report_external_services, report_vips
+from kumacp.xds.reports import report_cut_off, report_external_services, report_vips
 from kumacp.xds.services import SharedDestination, SharedDestinations
 from kumacp.xds.sight import sight
-from kumacp.xds.units import Unit, UnitCache, UnitKey
+from kumacp.xds.units import UnitCache
 from kumacp.xds.view import MeshDelta, MeshView, View
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.xds import XdsResource
@@ -39,6 +43,7 @@ from kumamesh.xds import XdsResource
 __all__ = ["Counters", "Hub", "Touched"]
 
 DATAPLANE = "Dataplane"
+INGRESS = "ZoneIngress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +66,14 @@ class Hub:
         build: Callable[[UnitInput], XdsResource],
         permission: sidecar.InboundRbac,
         vips: VipSettings | None = None,
+        carriers: Iterable[Carrier] = (Ingress(),),
     ) -> None:
         self._view = View(zone, vips)
         self._units = UnitCache(build)
         self._shared = SharedDestinations(self._units)
         self._layers = Layers(self._units, self._shared)
+        self._edges = {carrier.type: Edge(carrier, self._view, self._units, zone) for carrier in carriers}
+        self.available = Available()
         self._direct: dict[str, set[Proxy]] = {}
         self._permission = permission
         self._proxies: dict[str, dict[ResourceKey, Proxy]] = {}
@@ -81,22 +89,32 @@ class Hub:
     def counters(self) -> Counters:
         return Counters(self._units.built, self._units.reused, self._woken, len(self._units))
 
+    @property
+    def ingresses(self) -> Mapping[str, Resource]:
+        """The zone's own ones by name, with IPs for their addresses."""
+        return self._view.ingresses
+
     def load(self, resources: Iterable[Resource]) -> None:
         """Everything stored, before proxies connect."""
         self.apply(Change(Operation.CREATE, resource.key, None, resource) for resource in resources)
 
     def apply(self, changes: Iterable[Change]) -> Touched:
         """Take over committed changes; what they made different, with those proxies only."""
-        return self._follow(self._view.apply(changes))
+        deltas = self._view.apply(changes)
+        return self._follow(deltas, self._view.take_edges_changed())
 
     def set_warming(self, proxy: ResourceKey, warming: bool) -> Touched:
         """A proxy that starts is nobody's endpoint until it says, by what it accepted, that its ports are
-        open. Of a proxy that is not stored yet it is remembered."""
-        return self._follow(self._view.set_warming(proxy, warming))
+        open. Of a proxy that is not stored yet it is remembered. Zone proxies are nobody's endpoints here."""
+        return self._follow(self._view.set_warming(proxy, warming) if proxy.mesh else {})
 
     def connect(self, proxy: ResourceKey, metadata: ProxyMetadata) -> None:
         """From now on `desired` answers for the proxy. One that is not stored yet has nothing until it is."""
         self.disconnect(proxy)
+        edge = self._edges.get(proxy.type)
+        if edge is not None:
+            edge.connect(proxy, metadata, self._view.edge(proxy))
+            return
         state = Proxy(proxy, metadata)
         self._proxies.setdefault(proxy.mesh, {})[proxy] = state
         view = self._view.mesh(proxy.mesh)
@@ -105,6 +123,10 @@ class Hub:
 
     def disconnect(self, proxy: ResourceKey) -> None:
         """Forget the proxy, and its identity with it."""
+        edge = self._edges.get(proxy.type)
+        if edge is not None:
+            edge.disconnect(proxy)
+            return
         proxies = self._proxies.get(proxy.mesh, {})
         state = proxies.pop(proxy, None)
         if state is None:
@@ -124,7 +146,8 @@ class Hub:
 
     def desired(self, proxy: ResourceKey) -> Mapping[str, Mapping[str, XdsResource]]:
         """Live mapping type_url -> name -> resource of a connected proxy; raises KeyError for another."""
-        return self._proxies[proxy.mesh][proxy].desired
+        edge = self._edges.get(proxy.type)
+        return edge.desired(proxy) if edge is not None else self._proxies[proxy.mesh][proxy].desired
 
     def preview(
         self, proxy: ResourceKey, permission: sidecar.InboundRbac | None = None
@@ -146,26 +169,43 @@ class Hub:
     def identity_requests(self) -> tuple[IdentityRequest, ...]:
         """Certificates to issue, each told once. When to renew one is not decided here."""
         unmet, self._unmet = self._unmet, {}
-        return tuple(
-            proxy.wanted for proxy in unmet if proxy.wanted is not None and proxy.wanted != proxy.issued
-        )
+        wanted = ((proxy.wanted, proxy.issued) for proxy in unmet)
+        found = [request for request, issued in wanted if request is not None and request != issued]
+        for edge in self._edges.values():
+            found += edge.identity_requests()
+        return tuple(found)
 
     def set_identity(self, proxy: ResourceKey, identity: IdentitySecret, request: IdentityRequest) -> Touched:
         """Hand a new or renewed certificate to a proxy. One that is no longer wanted is ignored: a request
         for what is wanted instead was told already."""
         touched = TouchedRecord()
+        edge = self._edges.get(proxy.type)
+        if edge is not None:
+            edge.set_identity(proxy, identity, request, touched)
         state = self._proxies.get(proxy.mesh, {}).get(proxy)
         if state is not None and state.wanted == request:
             state.issued, state.identity = request, identity
             self._refresh_own(self._view.mesh(proxy.mesh), state, touched)
         return self._waking(touched)
 
-    def _follow(self, deltas: Mapping[str, MeshDelta]) -> Touched:
+    def _follow(self, deltas: Mapping[str, MeshDelta], edges: Collection[ResourceKey] = ()) -> Touched:
+        """Take over what is different in meshes, and which zone proxies' resources are."""
         touched = TouchedRecord()
         for mesh, delta in deltas.items():
             report_external_services(mesh, delta.faults)
             report_vips(mesh, delta.vip_fault)
-            self._refresh(self._view.mesh(mesh), delta, touched)
+            report_cut_off(mesh, delta.cut_off)
+            view = self._view.mesh(mesh)
+            self._refresh(view, delta, touched)
+            for edge in self._edges.values():
+                edge.refresh(view, delta, touched)
+            self.available.refresh(view, delta)
+        for key in edges:
+            if key.type in self._edges:
+                self._edges[key.type].note(key, self._view.edge(key), touched)
+        for edge in self._edges.values():
+            edge.finish(touched)
+        self.available.settle(moved=any(key.type == INGRESS for key in edges))
         return self._waking(touched)
 
     def _waking(self, record: TouchedRecord) -> Touched:
@@ -243,7 +283,7 @@ class Hub:
         inputs = {}
         if layer is not None:
             inputs = name_units(layer.sight, proxy.metadata, lambda: layer.names(view))
-        proxy.names = self._hold(proxy, proxy.names, inputs, touched)
+        proxy.names = proxy.hold(self._units, proxy.names, inputs, touched)
 
     def _refresh_direct(
         self, view: MeshView, delta: MeshDelta, replanned: set[Proxy], touched: TouchedRecord
@@ -260,12 +300,12 @@ class Hub:
             dataplane = proxy.dataplane.spec
             if delta.settings:
                 inputs = direct_listeners(view, dataplane, proxy.metadata)
-                proxy.direct = self._hold(proxy, proxy.direct, inputs, touched)
+                proxy.direct = proxy.hold(self._units, proxy.direct, inputs, touched)
             elif changed:
                 inputs = direct_listeners(view, dataplane, proxy.metadata, changed)
                 keys = {listener_key(at) for at in changed}
                 held = {key: proxy.direct.pop(key) for key in keys & proxy.direct.keys()}
-                proxy.direct.update(self._hold(proxy, held, inputs, touched))
+                proxy.direct.update(proxy.hold(self._units, held, inputs, touched))
 
     def _refresh_own(self, view: MeshView, proxy: Proxy, touched: TouchedRecord) -> None:
         """What permissions, mTLS and the identity of the proxy decide."""
@@ -273,7 +313,7 @@ class Hub:
             return
         self._want_identity(view, proxy, proxy.dataplane)
         inputs = sidecar.own_units(view, proxy.dataplane, proxy.metadata, self._permission, proxy.identity)
-        proxy.own = self._hold(proxy, proxy.own, inputs, touched)
+        proxy.own = proxy.hold(self._units, proxy.own, inputs, touched)
 
     def _replan(self, view: MeshView, proxy: Proxy, touched: TouchedRecord) -> None:
         """Everything of one proxy."""
@@ -288,9 +328,9 @@ class Hub:
         layer = None
         if plan.sight is not None:
             layer = self._layers.join(view, proxy, plan.sight, touched)
-        proxy.own = self._hold(proxy, proxy.own, plan.own, touched)
-        proxy.outbounds = self._hold(proxy, proxy.outbounds, plan.outbounds, touched)
-        proxy.direct = self._hold(proxy, proxy.direct, plan.direct, touched)
+        proxy.own = proxy.hold(self._units, proxy.own, plan.own, touched)
+        proxy.outbounds = proxy.hold(self._units, proxy.outbounds, plan.outbounds, touched)
+        proxy.direct = proxy.hold(self._units, proxy.direct, plan.direct, touched)
         for destination in proxy.destinations - plan.destinations:
             self._shared.unsubscribe(view.name, destination, proxy).drop(proxy, touched)
         subscribed = [self._shared.subscribe(view, destination, proxy) for destination in plan.destinations]
@@ -329,22 +369,3 @@ class Hub:
         if wanted != proxy.wanted:
             proxy.wanted = wanted
             self._unmet[proxy] = None
-
-    def _hold(
-        self,
-        proxy: Proxy,
-        held: dict[UnitKey, Unit],
-        inputs: Mapping[UnitKey, UnitInput],
-        touched: TouchedRecord,
-    ) -> dict[UnitKey, Unit]:
-        """The units of the inputs, in exchange for those held."""
-        units: dict[UnitKey, Unit] = {}
-        for key, input_ in inputs.items():
-            unit = self._units.replace(held.get(key), input_)
-            units[unit.key] = unit
-            proxy.put(unit, touched)
-        for key, unit in held.items():
-            if key not in units:
-                self._units.release(unit)
-                proxy.drop(key, touched)
-        return units

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from kumacp.xds.common import Common
 from kumacp.xds.destinations import Destination
 from kumacp.xds.facts import At
 from kumacp.xds.name_table import NameTable
-from kumacp.xds.proxy import LAYERED, Proxy, TouchedRecord, Unrecorded
+from kumacp.xds.proxy import Proxy, TouchedRecord, Unrecorded
 from kumacp.xds.services import SharedDestinations
 from kumacp.xds.sight import Sight, names_seen, vip_listeners
 from kumacp.xds.units import Unit, UnitCache, UnitKey
@@ -16,15 +17,13 @@ from kumacp.xds.vips import VirtualPort
 from kumamesh.xds import XdsResource
 
 
-class Layer:
-    """`desired` lies beneath what each of the `members` has of its own. It is there as long as it has
-    `holders`."""
+class Layer(Common[Proxy]):
+    """It is there as long as it has `holders`."""
 
     def __init__(self, sight: Sight, units: UnitCache, shared: SharedDestinations) -> None:
+        super().__init__()
         self.sight = sight
-        self.members: set[Proxy] = set()
         self.holders = 0
-        self.desired: dict[str, dict[str, XdsResource]] = {type_url: {} for type_url in LAYERED}
         self._units = units
         self._shared = shared
         self._ports: dict[At, VirtualPort] = {}
@@ -41,27 +40,6 @@ class Layer:
     def forget_names(self) -> None:
         """They are others now."""
         self._names = None
-
-    def put(self, unit: Unit, touched: TouchedRecord) -> None:
-        type_url, name = unit.key
-        before = self.desired[type_url].get(name)
-        self.desired[type_url][name] = unit.resource
-        self._tell(unit.key, before, unit.resource, touched)
-
-    def drop(self, key: UnitKey, touched: TouchedRecord) -> None:
-        """Also of what it does not have."""
-        type_url, name = key
-        before = self.desired[type_url].pop(name, None)
-        self._tell(key, before, None, touched)
-
-    def _tell(
-        self, key: UnitKey, before: XdsResource | None, after: XdsResource | None, touched: TouchedRecord
-    ) -> None:
-        if (before and before.version) == (after and after.version):
-            return
-        for member in self.members:
-            if not member.hides(key):
-                touched.add(member.key, key)
 
     def update(
         self, view: MeshView, changed: Iterable[At], touched: TouchedRecord

@@ -59,7 +59,8 @@ class UnitInput(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One address that serves a service. `tags` are without kuma.io/service; `weight` >= 1."""
+    """One address that serves a service. `tags` are without kuma.io/service; `weight` >= 1. `edge`: it leads
+    out of the zone, through an ingress or egress, and is spoken to with mTLS only."""
 
     address: str
     port: int
@@ -67,14 +68,17 @@ class Endpoint:
     tags: Tags = ()
     zone: str = ""
     priority: int = 0
+    edge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceCluster:
-    """EDS cluster of a kuma.io/service as outbounds of the mesh see it; with mTLS if `tls`.
+    """EDS cluster of a kuma.io/service as outbounds of the mesh see it; with mTLS if `tls`, and with
+    `edge_tls`, which is only without that, for its endpoints that lead out of the zone.
 
     `tags` are what an outbound asks for beyond kuma.io/service: they go into name and SNI, and the
-    ClusterLoadAssignment of the same tags holds only the endpoints that have them.
+    ClusterLoadAssignment of the same tags holds only the endpoints that have them. `peer` is the service
+    whose identity answers, "" if that is the service itself.
     """
 
     mesh: str
@@ -82,6 +86,8 @@ class ServiceCluster:
     protocol: str
     tls: bool
     tags: Tags = ()
+    peer: str = ""
+    edge_tls: bool = False
 
     @property
     def type_url(self) -> str:

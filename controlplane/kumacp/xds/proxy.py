@@ -6,8 +6,8 @@ from collections import ChainMap
 from collections.abc import Mapping
 
 from kumacp.xds.destinations import Destination
-from kumacp.xds.model import IdentityRequest, IdentitySecret, ProxyMetadata
-from kumacp.xds.units import Unit, UnitKey
+from kumacp.xds.model import IdentityRequest, IdentitySecret, ProxyMetadata, UnitInput
+from kumacp.xds.units import Unit, UnitCache, UnitKey
 from kumamesh import xds
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.xds import XdsResource
@@ -73,51 +73,21 @@ def _collect(last: _Names) -> Mapping[str, frozenset[str]]:
     return {type_url: frozenset(collected) for type_url, collected in found.items()}
 
 
-class Proxy:
-    """A connected proxy. `dataplane` is None while its Dataplane is not stored: then it keeps what it has.
+class Connected:
+    """A connected proxy, as far as it has resources and is told of them.
 
-    What it has of its own lies upon what it has in common with others of equal sight, and hides what has the
-    same name there.
+    What it has of its own lies upon what it has in common with others, and hides what has the same name
+    there.
     """
 
-    __slots__ = (
-        "_below",
-        "_upper",
-        "dataplane",
-        "desired",
-        "destinations",
-        "direct",
-        "identity",
-        "issued",
-        "key",
-        "metadata",
-        "names",
-        "outbounds",
-        "own",
-        "wanted",
-    )
+    __slots__ = ("_below", "_upper", "desired", "key", "metadata")
 
     def __init__(self, key: ResourceKey, metadata: ProxyMetadata) -> None:
         self.key = key
         self.metadata = metadata
-        self.dataplane: Resource | None = None
-        self.own: dict[UnitKey, Unit] = {}
-        self.outbounds: dict[UnitKey, Unit] = {}
-        self.direct: dict[UnitKey, Unit] = {}
-        self.names: dict[UnitKey, Unit] = {}
-        self.destinations: frozenset[Destination] = frozenset()
         self._upper: dict[str, dict[str, XdsResource]] = {type_url: {} for type_url in xds.UPDATE_ORDER}
         self._below: Mapping[str, dict[str, XdsResource]] = {}
         self.desired: dict[str, Mapping[str, XdsResource]] = {**self._upper}
-        self.wanted: IdentityRequest | None = None
-        self.issued: IdentityRequest | None = None
-        self.identity: IdentitySecret | None = None
-
-    @property
-    def units(self) -> tuple[Unit, ...]:
-        """Those that it holds itself."""
-        held = (self.own, self.outbounds, self.direct, self.names)
-        return tuple(unit for units in held for unit in units.values())
 
     def put(self, unit: Unit, touched: TouchedRecord) -> None:
         type_url, name = unit.key
@@ -161,5 +131,58 @@ class Proxy:
                 if name not in upper and (one and one.version) != (other and other.version):
                     touched.add(self.key, (type_url, name))
 
+    def hold(
+        self,
+        units: UnitCache,
+        held: Mapping[UnitKey, Unit],
+        inputs: Mapping[UnitKey, UnitInput],
+        touched: TouchedRecord,
+    ) -> dict[UnitKey, Unit]:
+        """Have the units of the inputs as its own, in exchange for those held."""
+        made: dict[UnitKey, Unit] = {}
+        for key, input_ in inputs.items():
+            unit = units.replace(held.get(key), input_)
+            made[unit.key] = unit
+            self.put(unit, touched)
+        for key, unit in held.items():
+            if key not in made:
+                units.release(unit)
+                self.drop(key, touched)
+        return made
+
     def _beneath(self, type_url: str) -> dict[str, XdsResource]:
         return self._below.get(type_url, _NOTHING)
+
+
+class Proxy(Connected):
+    """A sidecar. `dataplane` is None while its Dataplane is not stored: then it keeps what it has."""
+
+    __slots__ = (
+        "dataplane",
+        "destinations",
+        "direct",
+        "identity",
+        "issued",
+        "names",
+        "outbounds",
+        "own",
+        "wanted",
+    )
+
+    def __init__(self, key: ResourceKey, metadata: ProxyMetadata) -> None:
+        super().__init__(key, metadata)
+        self.dataplane: Resource | None = None
+        self.own: dict[UnitKey, Unit] = {}
+        self.outbounds: dict[UnitKey, Unit] = {}
+        self.direct: dict[UnitKey, Unit] = {}
+        self.names: dict[UnitKey, Unit] = {}
+        self.destinations: frozenset[Destination] = frozenset()
+        self.wanted: IdentityRequest | None = None
+        self.issued: IdentityRequest | None = None
+        self.identity: IdentitySecret | None = None
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """Those that it holds itself."""
+        held = (self.own, self.outbounds, self.direct, self.names)
+        return tuple(unit for units in held for unit in units.values())

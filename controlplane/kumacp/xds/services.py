@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from kumacp.xds.destinations import Destination, external_cluster, service_cluster, service_endpoints
+from kumacp.xds.destinations import (
+    Destination,
+    egress_cluster,
+    egress_endpoints,
+    external_cluster,
+    service_cluster,
+    service_endpoints,
+)
 from kumacp.xds.model import ServiceCluster
 from kumacp.xds.outside import ExternalCluster
 from kumacp.xds.proxy import TouchedRecord
@@ -23,7 +30,7 @@ class Subscriber(Protocol):
 
 class SharedDestination:
     """The built units of a destination, and who subscribes to them: a cluster, and its assignment unless the
-    service is outside the mesh."""
+    service is outside the mesh and proxies call it themselves."""
 
     __slots__ = ("destination", "subscribers", "units")
 
@@ -37,7 +44,7 @@ class SharedDestination:
         """What outbound listeners depend on: the protocol, and whether the service is outside the mesh."""
         cluster = self.units[0].input
         assert isinstance(cluster, ServiceCluster | ExternalCluster)
-        return cluster.protocol, isinstance(cluster, ExternalCluster)
+        return cluster.protocol, isinstance(cluster, ExternalCluster) or bool(cluster.peer)
 
     def put(self, subscriber: Subscriber, touched: TouchedRecord) -> None:
         """Give the subscriber the units, and take from it what they have replaced."""
@@ -116,10 +123,13 @@ def destination_units(
     """What stands behind the destination, in exchange for the units that are given; to be released. Another
     cluster gives its assignment another version, so that the one is never sent without the other (DESIGN.md
     3.5)."""
-    if view.facts(destination.service).external:
+    external = view.facts(destination.service).external
+    if external and not view.settings.zone_egress:
         if assignment is not None:
             units.release(assignment)
         return (units.replace(cluster, external_cluster(view, destination)),)
-    cluster = units.replace(cluster, service_cluster(view, destination))
-    endpoints = service_endpoints(view, destination, cluster.resource.version)
-    return cluster, units.replace(assignment, endpoints)
+    of_cluster, of_endpoints = (
+        (egress_cluster, egress_endpoints) if external else (service_cluster, service_endpoints)
+    )
+    cluster = units.replace(cluster, of_cluster(view, destination))
+    return cluster, units.replace(assignment, of_endpoints(view, destination, cluster.resource.version))

@@ -6,16 +6,15 @@ mesh, so a plan names the destinations only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from kumacp.xds.admin import admin_units
 from kumacp.xds.destinations import Destination
 from kumacp.xds.direct_access import direct_clusters, direct_listeners
 from kumacp.xds.facts import HTTP_PROTOCOLS, serving_inbounds
 from kumacp.xds.model import (
-    AdminCluster,
-    AdminListener,
     CaSecret,
     IdentityRequest,
     IdentitySecret,
@@ -23,7 +22,6 @@ from kumacp.xds.model import (
     LocalCluster,
     ProxyMetadata,
     Rbac,
-    ReadinessCluster,
     SourceTags,
     Tags,
     UnitInput,
@@ -32,21 +30,10 @@ from kumacp.xds.model import (
 from kumacp.xds.outbounds import destinations, outbound_units
 from kumacp.xds.sight import Sight, sight
 from kumacp.xds.transparent import REUSE_PORT, passthrough_units, redirection, workload_source
-from kumacp.xds.units import UnitKey
+from kumacp.xds.units import UnitKey, by_key
 from kumacp.xds.view import MeshView
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.dataplane import Dataplane, Inbound
-
-READINESS_UNIX_SOCKET = "feature-readiness-unix-socket"
-
-ADMIN_ADDRESSES = {
-    "": "127.0.0.1",
-    "127.0.0.1": "127.0.0.1",
-    "0.0.0.0": "127.0.0.1",
-    "::1": "::1",
-    "::": "::1",
-}
-"""Where Envoy's admin may listen, and how Envoy itself reaches it (contract 3.4)."""
 
 
 class InboundRbac(Protocol):
@@ -105,9 +92,9 @@ def own_units(
     identity: IdentitySecret | None,
 ) -> dict[UnitKey, UnitInput]:
     """Everything that no service stands behind: admin, readiness, passthrough, inbounds, tags, secrets."""
-    return _by_key(
+    return by_key(
         (
-            *_admin_units(dataplane.spec, metadata),
+            *admin_units(dataplane.spec.networking.address, metadata),
             SourceTags(_joined_tags(dataplane.spec)),
             *direct_clusters(view, dataplane.spec, metadata),
             *passthrough_units(view.settings, dataplane.spec, metadata),
@@ -133,39 +120,8 @@ def identity_request(view: MeshView, proxy: ResourceKey, dataplane: Dataplane) -
     )
 
 
-def _by_key(inputs: Iterable[UnitInput]) -> dict[UnitKey, UnitInput]:
-    """Of two inputs of one name the first counts."""
-    units: dict[UnitKey, UnitInput] = {}
-    for input_ in inputs:
-        units.setdefault((input_.type_url, input_.name), input_)
-    return units
-
-
 def _joined_tags(dataplane: Dataplane) -> Tags:
     return tuple((tag, ",".join(values)) for tag, values in dataplane.tag_values().items())
-
-
-def _admin_units(dataplane: Dataplane, metadata: ProxyMetadata) -> Iterator[UnitInput]:
-    admin_address = ADMIN_ADDRESSES.get(metadata.admin_address)
-    if admin_address is None or not metadata.admin_port:
-        return
-    yield AdminCluster(address=admin_address, port=metadata.admin_port)
-    if READINESS_UNIX_SOCKET in metadata.features:
-        pipe = f"{metadata.workdir}/kuma-readiness-reporter.sock"
-        yield ReadinessCluster(pipe=pipe, address="", port=0)
-    elif metadata.readiness_port:
-        yield ReadinessCluster(pipe="", address=admin_address, port=metadata.readiness_port)
-    address = dataplane.networking.address
-    # Bound to all addresses, admin already holds the port on the proxy's own.
-    taken = metadata.admin_address in {"0.0.0.0", "::", address}
-    if metadata.admin_tls is not None and not taken and address != admin_address:
-        yield AdminListener(
-            address=address,
-            port=metadata.admin_port,
-            tls=metadata.admin_tls,
-            reuse_port=REUSE_PORT in metadata.features,
-            ipv6=metadata.ipv6_enabled,
-        )
 
 
 def _inbound_units(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from kumacp.xds.model import UnitInput
 from kumamesh.xds import XdsResource
@@ -60,3 +60,11 @@ class UnitCache:
         other = self.acquire(input_)
         self.release(unit)
         return other
+
+
+def by_key(inputs: Iterable[UnitInput]) -> dict[UnitKey, UnitInput]:
+    """Of two inputs of one name the first counts."""
+    units: dict[UnitKey, UnitInput] = {}
+    for input_ in inputs:
+        units.setdefault((input_.type_url, input_.name), input_)
+    return units

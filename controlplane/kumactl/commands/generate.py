@@ -18,6 +18,7 @@ from kumamesh.durations import format_duration
 from kumamesh.errors import UserError
 from kumamesh.tokens import (
     DEFAULT_VALIDITY_S,
+    PROXY_SCOPES,
     SCOPES,
     Claims,
     DataplaneClaims,
@@ -88,17 +89,18 @@ def dataplane_token(
     _generate(session, "dataplane", claims, request, **signing)
 
 
-@command.command(name="zone-token", short_help="Generate a token of a zone ingress or egress")
+@command.command(name="zone-token", short_help="Generate a token of a zone ingress, egress or control plane")
 @click.option("--zone", required=True, help="Name of the zone")
-@click.option("--scope", "scopes", multiple=True, help="ingress, egress or both (the default)")
+@click.option("--scope", "scopes", multiple=True, help="ingress, egress (default: these two), or cp")
 @_token_options()
 @with_session
 def zone_token(session: Session, /, zone: str, scopes: tuple[str, ...], **signing: Any) -> None:
-    """Generate a token with which a zone ingress or egress proves what it is."""
-    scope = tuple(part.strip() for item in scopes for part in item.split(",")) or SCOPES
+    """Generate a token with which a zone ingress or egress, or the control plane of a zone, proves what it
+    is."""
+    scope = tuple(part.strip() for item in scopes for part in item.split(",")) or PROXY_SCOPES
     wrong = [part for part in scope if part not in SCOPES]
     if wrong:
-        raise UserError(f'unknown scope "{wrong[0]}"; use {" or ".join(SCOPES)}')
+        raise UserError(f'unknown scope "{wrong[0]}"; use {", ".join(SCOPES)}')
     claims = ZoneClaims(zone, scope)
     _generate(session, "zone", claims, {"zone": zone, "scope": list(scope)}, **signing)
 

@@ -10,9 +10,9 @@ import click
 
 from kumactl.client import next_offset
 from kumactl.commands.type_argument import TypeCommand, type_argument
-from kumactl.lookup_client import told_when_mesh_missing, told_when_missing
+from kumactl.lookup_client import asked_of, told_when_mesh_missing
 from kumactl.output import output_option, show
-from kumactl.resource_paths import collection_path, find_type, item_path, known_types
+from kumactl.resource_paths import collection_path, find_type, known_types
 from kumactl.resource_tables import resource_table
 from kumactl.session import Session, with_session
 from kumamesh.resource import ResourceKey
@@ -44,5 +44,4 @@ def command(
 
 def _one(session: Session, type_: ResourceType, name: str) -> dict[str, Any]:
     key = ResourceKey(type_.name, session.mesh if type_.mesh_scoped else "", name)
-    with told_when_missing(session.client, key):
-        return session.client.get(item_path(key))
+    return asked_of(session.client, key, session.client.get)

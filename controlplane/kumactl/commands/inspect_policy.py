@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
-from kumactl.lookup_client import told_when_missing
+from kumactl.lookup_client import asked_of
 from kumactl.output import output_option, show
 from kumactl.policy_inspection import affected_proxies, affected_table
-from kumactl.resource_paths import item_path
 from kumactl.session import Command, Session, with_session
 from kumactl.urls import path_of
 from kumamesh.resource import ResourceKey
@@ -30,8 +29,9 @@ def command_for(type_: ResourceType) -> click.Command:
     def command(session: Session, name: str, new_api: bool, output: str) -> None:
         key = ResourceKey(type_.name, session.mesh if type_.mesh_scoped else "", name)
         below = path_of("_resources", "dataplanes") if new_api else path_of("dataplanes")
-        with told_when_missing(session.client, key):
-            items = session.client.get_all(item_path(key) + below, page_size=None)
+        items = asked_of(
+            session.client, key, lambda path: session.client.get_all(path + below, page_size=None)
+        )
         if output == "table" and not new_api:
             click.echo(affected_proxies(items))
         else:

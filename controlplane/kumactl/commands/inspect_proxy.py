@@ -7,10 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from kumactl.lookup_client import told_when_missing
+from kumactl.lookup_client import asked_of
 from kumactl.output import FORMATS, show, show_bytes
 from kumactl.policy_inspection import proxy_policies
-from kumactl.resource_paths import item_path
 from kumactl.session import Command, Session, with_session
 from kumactl.urls import Query, path_of
 from kumamesh.errors import UserError
@@ -108,8 +107,7 @@ def _show_envoy(session: Session, key: ResourceKey, type_: str, flags: Mapping[s
 
 
 def _show_policies(session: Session, key: ResourceKey, output: str) -> None:
-    with told_when_missing(session.client, key):
-        document = session.client.get(item_path(key) + path_of("policies"))
+    document = asked_of(session.client, key, lambda path: session.client.get(path + path_of("policies")))
     if output == "table":
         click.echo(proxy_policies(document))
     else:
@@ -117,8 +115,7 @@ def _show_policies(session: Session, key: ResourceKey, output: str) -> None:
 
 
 def _ask(session: Session, key: ResourceKey, aspect: str, query: Query = ()) -> bytes:
-    with told_when_missing(session.client, key):
-        return session.client.get_bytes(item_path(key) + path_of(aspect), query)
+    return asked_of(session.client, key, lambda path: session.client.get_bytes(path + path_of(aspect), query))
 
 
 def _check_flags(type_: str, flags: Mapping[str, Any]) -> None:

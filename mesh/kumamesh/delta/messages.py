@@ -15,8 +15,9 @@ class Dialect(Enum):
     """How the two protocols that use delta xDS differ.
 
     ENVOY: initial versions count; the first request for clusters or listeners that names nothing is a
-    wildcard. KDS: no initial versions, so the first response of a type is full state, and every type is
-    answered once even when there is nothing (contract 8.3).
+    wildcard, and what is refused with others is looked for among them. KDS: no initial versions, so the
+    first response of a type is full state, and every type is answered once even when there is nothing; a
+    client that refuses a response has taken what is good of it (contract 8.3).
     """
 
     ENVOY = "envoy"

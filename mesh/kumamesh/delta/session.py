@@ -87,11 +87,14 @@ class DeltaSession:
         self._wake_at = None
         responses = []
         for subscription in self._in_update_order():
+            subscription.offer_again(now)
             response = self._respond(subscription, now)
             if response is not None:
                 responses.append(response)
                 if response.type_url == CLUSTER:
                     self._repeat_assignments(response)
+            if subscription.offer_again_at is not None:
+                self._wake_by(subscription.offer_again_at)
         return responses
 
     def _begin(self, request: DeltaRequest, now: float) -> Subscription:
@@ -99,7 +102,7 @@ class DeltaSession:
         initial_versions = {} if kds else request.initial_versions
         subscription = Subscription(request.type_url, self._source, initial_versions, now)
         self._subscriptions[request.type_url] = subscription
-        subscription.must_answer = kds
+        subscription.must_answer = subscription.takes_the_rest = kds
         if not kds and not request.subscribe and request.type_url in (CLUSTER, LISTENER):
             subscription.start_wildcard()
         return subscription

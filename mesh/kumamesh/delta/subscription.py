@@ -13,6 +13,9 @@ from kumamesh.xds import XdsResource
 _NOTHING: Mapping[str, XdsResource] = {}
 _UNSURE = ""
 """Stands for the version of a resource that the client may or may not hold, after it refused a response."""
+_FIRST_PATIENCE_S, _LONGEST_PATIENCE_S = 60.0, 3_600.0
+_NAMED_AT_MOST = 20
+"""An error text has no room for more; who names so many may have refused others besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +40,18 @@ class Due:
 
 
 class Subscription:
-    """State of one type. The source is read when a response is made, so that bursts coalesce."""
+    """State of one type. The source is read when a response is made, so that bursts coalesce.
+
+    A client that `takes_the_rest` refuses some resources of a response and keeps the others. Why it refuses
+    one may be over later, so these are offered again at `offer_again_at`.
+    """
 
     __slots__ = (
         "_changed_at",
         "_forced",
         "_known",
         "_names",
+        "_patience_s",
         "_pending",
         "_rejected",
         "_source",
@@ -54,7 +62,9 @@ class Subscription:
         "flight",
         "must_answer",
         "not_before",
+        "offer_again_at",
         "resumed",
+        "takes_the_rest",
         "type_url",
     )
 
@@ -71,6 +81,9 @@ class Subscription:
         self.counters = Counters()
         self.flight: Flight | None = None
         self.not_before = 0.0
+        self.takes_the_rest = False
+        self.offer_again_at: float | None = None
+        self._patience_s = _FIRST_PATIENCE_S
         self._source = source
         self._wildcard = False
         self.must_answer = False
@@ -192,10 +205,15 @@ class Subscription:
         self.flight = None
         if error is None:
             self.counters.acked += 1
+            if not self._rejected:
+                self._patience_s = _FIRST_PATIENCE_S
             return Ack(self.type_url, flight.changed_at)
         self.counters.nacked += 1
         self.not_before = now + backoff_s
-        self._refused(flight, error)
+        if self.takes_the_rest:
+            self._refused_in_part(flight, error, now)
+        else:
+            self._refused(flight, error)
         return Nack(self.type_url, (*flight.versions, *flight.removed), error)
 
     def _is_news(self, resource: XdsResource) -> bool:
@@ -217,6 +235,23 @@ class Subscription:
             again = [name for name in flight.removed if self.wants(name) and name not in self._known]
             self._known.update(dict.fromkeys(again, _UNSURE))
             self._pending.update(again)
+
+    def _refused_in_part(self, flight: Flight, error: str, now: float) -> None:
+        named = [name for name in flight.versions if _names(error, name)]
+        if not 0 < len(named) < _NAMED_AT_MOST:
+            named = list(flight.versions)
+        self._rejected.update({name: flight.versions[name] for name in named if name in self._known})
+        if self._rejected:
+            self.offer_again_at = now + self._patience_s
+            self._patience_s = min(2 * self._patience_s, _LONGEST_PATIENCE_S)
+
+    def offer_again(self, now: float) -> None:
+        """Have what was refused sent once more, when it is time."""
+        if self.offer_again_at is None or now < self.offer_again_at:
+            return
+        self.offer_again_at = None
+        resources = self.resources
+        self._forced.update(name for name in self._rejected if name in resources)
 
     def _next_suspects(self) -> list[str]:
         resources = self.resources
@@ -257,4 +292,4 @@ def _split(versions: dict[str, str], error: str) -> list[dict[str, str]]:
 
 
 def _names(error: str, name: str) -> bool:
-    return re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)", error) is not None
+    return name in error and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)", error) is not None

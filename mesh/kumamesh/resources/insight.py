@@ -116,6 +116,12 @@ class DataplaneCount(Spec):
     partially_degraded: WholeNumber = 0
 
 
+class ServiceDataplanes(Spec):
+    total: WholeNumber = 0
+    online: WholeNumber = 0
+    offline: WholeNumber = 0
+
+
 ServiceStatus = Literal["none", "offline", "partially_degraded", "online", "not_available"]
 ServiceKind = Literal["internal", "external", "gateway_delegated", "gateway_builtin"]
 
@@ -124,7 +130,7 @@ class ServiceState(Spec):
     """One service of a ServiceInsight."""
 
     status: ServiceStatus = "none"
-    dataplanes: DataplaneCount = DataplaneCount()
+    dataplanes: ServiceDataplanes = ServiceDataplanes()
     issued_backends: Counts = EMPTY
     service_type: ServiceKind = "internal"
     address_port: str = ""
@@ -247,3 +253,8 @@ class ZoneInsight(Spec):
     envoy_admin_streams: EnvoyAdminStreams | None = None
     health_check: ZoneHealthCheck | None = None
     kds_streams: KdsStreams | None = None
+
+    @property
+    def online(self) -> bool:
+        """Whether a control plane of the zone is connected; the zone may be disabled."""
+        return any(subscription.online for subscription in self.subscriptions)

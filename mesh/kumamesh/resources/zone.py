@@ -10,6 +10,10 @@ class Zone(Spec):
     enabled: Flag | None = None
     """None means enabled."""
 
+    @property
+    def is_enabled(self) -> bool:
+        return self.enabled is not False
+
 
 class ZoneIngressNetworking(Spec):
     address: str = ""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import hub_world as world
 from kumacp.dpserver import resolver_driver
 from kumacp.dpserver.resolver_driver import ResolverDriver
 from kumacp.store.api import Change, Operation
@@ -48,7 +49,7 @@ def _change(address: str) -> Change:
 @asynccontextmanager
 async def _running() -> AsyncIterator[tuple[ResolverDriver, asyncio.Queue[Sequence[Change]]]]:
     told: asyncio.Queue[Sequence[Change]] = asyncio.Queue()
-    driver = ResolverDriver(told.put_nowait)
+    driver = ResolverDriver(told.put_nowait, "east")
     async with asyncio.TaskGroup() as group:
         task = group.create_task(driver.run())
         yield driver, told
@@ -102,3 +103,32 @@ async def test_nobody_is_asked_for_a_proxy_that_is_gone(names: Names) -> None:
         await _next(told)
         driver.place(Change(Operation.DELETE, KEY, None, None))
         assert not driver._named
+
+
+def _ingress(*, advertised: str = "public.example") -> Change:
+    ingress = world.zone_ingress("i1", world.available("a"), at=(advertised, 10001))
+    return Change(Operation.CREATE, ingress.key, None, ingress)
+
+
+async def test_an_ingress_of_another_zone_is_of_use_once_its_name_is_resolved(
+    names: Names, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with _running() as (driver, told):
+        unknown = driver.place(_ingress()).new
+        assert unknown is not None
+        assert not unknown.spec.has_public_address
+        async with asyncio.timeout(10):
+            while names.asked < 3:
+                await asyncio.sleep(0)
+        (line,) = caplog.messages
+        assert "the address public.example of a zone ingress cannot be resolved" in line
+        names.answers["public.example"] = ["192.0.2.1"]
+        async with asyncio.timeout(10):
+            (change,) = await told.get()
+        assert change.new is not None
+        assert change.new.spec.networking.advertised_address == "192.0.2.1"
+        names.answers["public.example"] = ["192.0.2.2"]
+        async with asyncio.timeout(10):
+            (change,) = await told.get()
+        assert change.new is not None
+        assert change.new.spec.networking.advertised_address == "192.0.2.2"

@@ -338,8 +338,8 @@ async def test_tokens_made_offline(kumactl, tmp_path, api):
         (("get", "meshes", "--offst", "1"), "No such option '--offst'. Did you mean '--offset'?"),
         (("generate", "zone-token"), "Missing option '--zone'."),
         (
-            ("generate", "zone-token", "--zone", "z", "--scope", "cp"),
-            'unknown scope "cp"; use ingress or egress',
+            ("generate", "zone-token", "--zone", "z", "--scope", "admin"),
+            'unknown scope "admin"; use ingress, egress, cp',
         ),
         (("generate", "dataplane-token", "--valid-for", "1 hour"), "Invalid value for '--valid-for'"),
         (

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from agent_runs import FAKE_ENVOY, Agents
 from kumadp.work_dir_disk import remove_stale_socket, work_dir
+from kumadp_bootstrap.paths import check_work_dir
 from kumamesh.errors import UserError
 
 
@@ -43,17 +45,20 @@ def test_the_next_agent_removes_what_a_killed_one_left(kuma_dp: Agents, tmp_path
     assert kuma_dp.temporary_dirs == [foreign]
 
 
-def test_a_link_in_the_temporary_directory_leads_nowhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    (tmp_path / "tmp").mkdir()
-    victim = tmp_path / "victim"
-    victim.mkdir()
-    (victim / "temporary").write_text("")
-    (tmp_path / "tmp" / "kuma-dp-x").symlink_to(victim)
-    with work_dir(None):
-        assert (victim / "temporary").exists()
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The directory for temporary files; its path is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="kd-") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
+
+
+def test_a_link_in_the_temporary_directory_leads_nowhere(temporary: Path, tmp_path: Path) -> None:
+    (tmp_path / "temporary").write_text("")
+    (temporary / "kuma-dp-x").symlink_to(tmp_path)
+    with work_dir(None) as made:
+        assert made.parent == temporary
+        assert (tmp_path / "temporary").exists()
 
 
 @pytest.mark.usefixtures("no_umask")
@@ -63,6 +68,21 @@ def test_nobody_else_can_write_what_the_agent_makes(tmp_path: Path) -> None:
         assert modes == [0o711, 0o755, 0o755]
     with work_dir(None) as folder:
         assert folder.stat().st_mode & 0o777 == 0o711
+
+
+def test_a_temporary_work_dir_leaves_room_for_the_names_of_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for length, taken in ((57, True), (58, False)):
+        folder = Path("/tmp") / f"t{os.getpid()}".ljust(length - len("/tmp/"), "t")
+        folder.mkdir()
+        try:
+            monkeypatch.setattr(tempfile, "tempdir", str(folder))
+            with work_dir(None) as made:
+                assert (made.parent == folder) is taken
+                check_work_dir(str(made))
+        finally:
+            folder.rmdir()
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o777, True), (0o1777, False), (0o755, False)])

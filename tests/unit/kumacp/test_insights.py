@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kumacp.insights import (
+    as_seen_in,
     dataplane_status,
     mesh_insight,
     not_ready,
@@ -33,6 +34,9 @@ from kumamesh.resources.insight import (
     DiscoverySubscription,
     EnvoyVersion,
     KumaDpVersion,
+    ServiceInsight,
+    ServiceState,
+    ServiceStatus,
     Version,
 )
 from kumamesh.resources.registry import TYPES
@@ -178,7 +182,7 @@ def test_a_gateway_is_a_service_of_its_own_kind(gateway: Gateway, kind: str) -> 
 
 def test_services_are_listed_with_every_field() -> None:
     dataplanes = [proxy("b", inbound("web")), proxy("a", inbound("api"))]
-    rows = service_insights("default", dataplanes, [seen("a")])
+    rows = service_insights("default", service_insight(dataplanes, [seen("a")]))
     assert [row["name"] for row in rows] == ["api", "web"]
     expected: dict[str, Any] = {
         "type": "ServiceInsight",
@@ -221,7 +225,7 @@ def test_services_outside_the_mesh_have_no_proxies_and_no_status() -> None:
         "serviceType": "external",
         "zones": ["east"],
     }
-    rows = service_insights("default", [], [], outside)
+    rows = service_insights("default", service_insight([], [], outside))
     assert [(row["name"], row["serviceType"], row["status"]) for row in rows] == [
         ("httpbin", "external", "not_available")
     ]
@@ -290,3 +294,31 @@ def test_the_figures_of_a_mesh() -> None:
 
 def test_an_empty_mesh_has_no_figures() -> None:
     assert spec_to_json(mesh_insight([], [], counts={})) == {}
+
+
+def test_a_zone_knows_its_own_services_best_and_those_of_others_from_global() -> None:
+    def state(*zones: str, status: ServiceStatus = "online") -> ServiceState:
+        return ServiceState(zones=zones, status=status)
+
+    own = ServiceInsight(
+        services={"mine": state("z1"), "shared": state("z1"), "asked-for": state(status="offline")}
+    )
+    everywhere = ServiceInsight(
+        services={
+            "mine": state("z1", status="offline"),
+            "was-mine": state("z1"),
+            "shared": state("z1", "z2", status="partially_degraded"),
+            "theirs": state("z2"),
+            "asked-for": state(status="none"),
+            "outside": state(status="not_available"),
+        }
+    )
+    seen_here = as_seen_in("z1", own, everywhere).services
+    assert {name: (state.status, state.zones) for name, state in seen_here.items()} == {
+        "asked-for": ("offline", ()),
+        "mine": ("online", ("z1",)),
+        "outside": ("not_available", ()),
+        "shared": ("partially_degraded", ("z1", "z2")),
+        "theirs": ("online", ("z2",)),
+    }
+    assert list(seen_here) == sorted(seen_here)

@@ -4,61 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kumamesh.delta import Ack, DeltaRequest, DeltaResponse, DeltaSession, Dialect, Nack
-from kumamesh.xds import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, XdsResource
-
-BACKOFF = 5.0
-
-
-class Server:
-    """A session with its source, and a client that says what the test tells it to."""
-
-    def __init__(self, dialect: Dialect = Dialect.ENVOY) -> None:
-        self.source: dict[str, dict[str, XdsResource]] = {}
-        self.session = DeltaSession(self.source, dialect, nack_backoff_s=BACKOFF)
-        self.now = 100.0
-
-    def put(self, type_url: str, **versions: str | None) -> None:
-        bucket = self.source.setdefault(type_url, {})
-        for name, version in versions.items():
-            if version is None:
-                del bucket[name]
-            else:
-                bucket[name] = XdsResource(type_url, name, version, b"")
-        self.session.touch(type_url, versions, self.now)
-
-    def ask(self, type_url: str, *names: str, **known: str) -> list[DeltaResponse]:
-        self.session.on_request(DeltaRequest(type_url, subscribe=names, initial_versions=known), self.now)
-        return self.poll()
-
-    def drop(self, type_url: str, *names: str) -> list[DeltaResponse]:
-        self.session.on_request(DeltaRequest(type_url, unsubscribe=names), self.now)
-        return self.poll()
-
-    def ack(self, response: DeltaResponse) -> list[DeltaResponse]:
-        verdict = self.session.on_request(DeltaRequest(response.type_url, nonce=response.nonce), self.now)
-        assert isinstance(verdict, Ack)
-        return self.poll()
-
-    def nack(self, response: DeltaResponse, error: str = "no") -> list[DeltaResponse]:
-        verdict = self.session.on_request(
-            DeltaRequest(response.type_url, nonce=response.nonce, error=error), self.now
-        )
-        assert isinstance(verdict, Nack)
-        return self.poll()
-
-    def poll(self, after: float = 0.0) -> list[DeltaResponse]:
-        self.now += after
-        return self.session.poll(self.now)
-
-
-def brief(response: DeltaResponse) -> tuple[dict[str, str], tuple[str, ...]]:
-    return {item.name: item.version for item in response.resources}, response.removed
-
-
-def only(responses: list[DeltaResponse]) -> DeltaResponse:
-    (response,) = responses
-    return response
+from delta_server import BACKOFF, Server, brief, only
+from kumamesh.delta import Ack, DeltaRequest, Nack
+from kumamesh.xds import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET
 
 
 @pytest.mark.parametrize("type_url", [CLUSTER, LISTENER])
@@ -353,29 +301,6 @@ def test_an_ack_tells_when_the_oldest_change_in_it_was_announced() -> None:
     response = only(server.poll(after=1.0))
     verdict = server.session.on_request(DeltaRequest(CLUSTER, nonce=response.nonce), server.now)
     assert verdict == Ack(CLUSTER, server.now - 2.0)
-
-
-def test_kds_ignores_initial_versions_and_first_answers_with_full_state() -> None:
-    server = Server(Dialect.KDS)
-    server.put("Mesh", m="1")
-    assert brief(only(server.ask("Mesh", "*", m="1", gone="1"))) == ({"m": "1"}, ())
-
-
-def test_kds_answers_every_type_once_even_if_empty() -> None:
-    server = Server(Dialect.KDS)
-    response = only(server.ask("Zone", "*"))
-    assert brief(response) == ({}, ())
-    assert server.ack(response) == []
-
-
-def test_kds_repeating_the_star_in_a_refusal_asks_for_nothing_new() -> None:
-    server = Server(Dialect.KDS)
-    server.put("Mesh", m="1", n="1")
-    response = only(server.ask("Mesh", "*"))
-    server.session.on_request(
-        DeltaRequest("Mesh", subscribe=("*",), nonce=response.nonce, error="m is invalid"), server.now
-    )
-    assert brief(only(server.poll(after=BACKOFF))) == ({"n": "1"}, ())
 
 
 def test_a_type_is_settled_when_all_of_it_is_accepted_or_there_is_nothing() -> None:

@@ -13,6 +13,7 @@ from kumacp.xds.build import (
     clusters,
     direct,
     dynconf,
+    edge,
     endpoints,
     http,
     inbound,
@@ -21,6 +22,8 @@ from kumacp.xds.build import (
     secrets,
 )
 from kumacp.xds.build.messages import serialise
+from kumacp.xds.edge import units
+from kumacp.xds.edge.outside import OutsideCluster
 from kumamesh.xds import XdsResource, content_version
 
 _BUILDERS: Mapping[type, Callable[[Any], Any]] = {
@@ -42,6 +45,10 @@ _BUILDERS: Mapping[type, Callable[[Any], Any]] = {
     straight.DirectAccessCluster: direct.cluster,
     straight.DirectAccessListener: direct.listener,
     name_table.DnsListener: dynconf.dns_listener,
+    units.EdgeListener: edge.listener,
+    units.EdgeCluster: edge.cluster,
+    units.EdgeEndpoints: edge.load_assignment,
+    OutsideCluster: outside.external_cluster,
 }
 
 
@@ -52,6 +59,6 @@ def build(unit: model.UnitInput) -> XdsResource:
         return XdsResource(unit.type_url, unit.name, content_version(identity), content)
     body = serialise(_BUILDERS[type(unit)](unit))
     parts = [body]
-    if isinstance(unit, model.ServiceEndpoints):
+    if isinstance(unit, model.ServiceEndpoints | units.EdgeEndpoints):
         parts.append(unit.cluster_version.encode())
     return XdsResource(unit.type_url, unit.name, content_version(*parts), body)

@@ -11,28 +11,36 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 
 from kumacp.xds.build import defaults, tls
 from kumacp.xds.build.http import HTTP_PROTOCOLS
-from kumacp.xds.build.messages import address, from_ads, pack, seconds, stat_name, uint32
+from kumacp.xds.build.messages import address, from_ads, pack, seconds, stat_name, struct, uint32
 from kumacp.xds.model import LocalCluster, ServiceCluster
+from kumamesh import names
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _HttpOptions = http_protocol_options_pb2.HttpProtocolOptions
 
 
 def service_cluster(unit: ServiceCluster) -> Any:
-    cluster = cluster_pb2.Cluster(
-        name=unit.name,
-        type=cluster_pb2.Cluster.EDS,
-        connect_timeout=seconds(defaults.CONNECT_TIMEOUT),
-        eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=from_ads()),
-        circuit_breakers=limits(),
-    )
+    cluster = eds_cluster(unit.name)
     if unit.protocol in HTTP_PROTOCOLS:
         # The peer is a sidecar, which takes HTTP/2 whatever its application speaks.
         options = _http_options(2, defaults.IDLE_TIMEOUT)
         cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(options)
     if unit.tls:
         cluster.transport_socket.CopyFrom(tls.upstream(unit))
+    elif unit.edge_tls:
+        cluster.transport_socket_matches.append(_edge_socket(unit))
     return cluster
+
+
+def eds_cluster(name: str) -> Any:
+    """A cluster whose endpoints come by EDS."""
+    return cluster_pb2.Cluster(
+        name=name,
+        type=cluster_pb2.Cluster.EDS,
+        connect_timeout=seconds(defaults.CONNECT_TIMEOUT),
+        eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=from_ads()),
+        circuit_breakers=limits(),
+    )
 
 
 def local_cluster(unit: LocalCluster) -> Any:
@@ -92,6 +100,15 @@ def speak(cluster: Any, protocol: str, idle_timeout_s: float) -> None:
     if protocol in HTTP_PROTOCOLS:
         options = _http_options(1 if protocol == "http" else 2, idle_timeout_s)
         cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(options)
+
+
+def _edge_socket(unit: ServiceCluster) -> Any:
+    """mTLS for the endpoints that lead out of the zone; the others are called in plain text."""
+    return cluster_pb2.Cluster.TransportSocketMatch(
+        name=names.EDGE_MATCH,
+        match=struct({names.EDGE_MATCH: names.EDGE_VALUE}),
+        transport_socket=tls.upstream(unit),
+    )
 
 
 def _http_options(version: int, idle_timeout_s: float) -> Any:

@@ -11,8 +11,10 @@ from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 
 from kumacp.xds.build.messages import address, metadata, uint32
 from kumacp.xds.model import Endpoint, ServiceEndpoints
+from kumamesh import names
 
-_NAMESPACES = ("envoy.lb", "envoy.transport_socket_match")
+_LB, _SOCKET = "envoy.lb", "envoy.transport_socket_match"
+_EDGE = (names.EDGE_MATCH, names.EDGE_VALUE)
 
 
 def load_assignment(unit: ServiceEndpoints) -> Any:
@@ -41,9 +43,18 @@ def _locality(zone: str, priority: int, hosts: Iterable[Endpoint]) -> Any:
         lb_endpoints=[
             endpoint_components_pb2.LbEndpoint(
                 endpoint=endpoint_components_pb2.Endpoint(address=address(host.address, host.port)),
-                metadata=metadata(host.tags, *_NAMESPACES),
+                metadata=_metadata(host),
                 load_balancing_weight=uint32(host.weight),
             )
             for host in hosts
         ],
     )
+
+
+def _metadata(host: Endpoint) -> Any | None:
+    made = metadata(host.tags, _LB, _SOCKET)
+    if host.edge:
+        # In both modes of mTLS, so that switching between them changes no endpoint.
+        made = made or base_pb2.Metadata()
+        made.filter_metadata[_SOCKET].update(dict([_EDGE]))
+    return made

@@ -13,17 +13,27 @@ from google.protobuf.wrappers_pb2 import BoolValue
 
 from kumacp.xds.build.messages import address, metadata, pack, seconds, stat_name, uint32
 from kumacp.xds.direct import DirectAccessListener
+from kumacp.xds.edge.units import EdgeListener
 from kumacp.xds.model import AdminListener, InboundListener, OutboundListener, Tags
 from kumacp.xds.outside import PassthroughListener
 
 TAGS_NAMESPACE = "io.kuma.tags"
+LB_NAMESPACE = "envoy.lb"
 
 
 def network_filter(name: str, config: Any) -> Any:
     return listener_components_pb2.Filter(name=f"envoy.filters.network.{name}", typed_config=pack(config))
 
 
-def tcp_proxy(cluster: str, *, stats: str, idle_timeout_s: float, connect_attempts: int | None = None) -> Any:
+def tcp_proxy(
+    cluster: str,
+    *,
+    stats: str,
+    idle_timeout_s: float,
+    connect_attempts: int | None = None,
+    subset: Tags = (),
+) -> Any:
+    """`subset`: to endpoints with these tags, which the cluster must tell apart."""
     return network_filter(
         "tcp_proxy",
         tcp_proxy_pb2.TcpProxy(
@@ -31,6 +41,7 @@ def tcp_proxy(cluster: str, *, stats: str, idle_timeout_s: float, connect_attemp
             cluster=cluster,
             idle_timeout=seconds(idle_timeout_s),
             max_connect_attempts=None if connect_attempts is None else uint32(connect_attempts),
+            metadata_match=metadata(subset, LB_NAMESPACE),
         ),
     )
 
@@ -38,26 +49,35 @@ def tcp_proxy(cluster: str, *, stats: str, idle_timeout_s: float, connect_attemp
 def chain(
     filters: Sequence[Any],
     *,
+    name: str = "",
     transport: str = "",
     alpn: Sequence[str] = (),
+    server_name: str = "",
     port: int | None = None,
     socket: Any | None = None,
 ) -> Any:
-    """A filter chain; `transport` is "raw_buffer", "tls" or any, `port` what the connection was meant for."""
+    """A filter chain; `transport` is "raw_buffer", "tls" or any, `server_name` the SNI that the client asks
+    for, `port` what the connection was meant for."""
     match = None
-    if transport or alpn or port is not None:
+    if transport or alpn or server_name or port is not None:
         match = listener_components_pb2.FilterChainMatch(
             transport_protocol=transport,
             application_protocols=alpn,
+            server_names=[server_name] if server_name else [],
             destination_port=None if port is None else uint32(port),
         )
     return listener_components_pb2.FilterChain(
-        filter_chain_match=match, filters=filters, transport_socket=socket
+        name=name, filter_chain_match=match, filters=filters, transport_socket=socket
     )
 
 
 def listener(
-    unit: InboundListener | OutboundListener | AdminListener | PassthroughListener | DirectAccessListener,
+    unit: InboundListener
+    | OutboundListener
+    | AdminListener
+    | PassthroughListener
+    | DirectAccessListener
+    | EdgeListener,
     chains: Sequence[Any],
     *,
     outbound: bool = False,

@@ -21,6 +21,7 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from kumacp.xds.build import defaults
 from kumacp.xds.build.filters import network_filter
 from kumacp.xds.build.messages import extension, from_ads, pack, seconds, stat_name, uint32
+from kumacp.xds.edge.outside import OutsideChain
 from kumacp.xds.model import InboundListener, OutboundListener, SourceTags
 from kumamesh.names import SOURCE_TAGS_FILTER
 
@@ -71,6 +72,29 @@ def outbound_manager(unit: OutboundListener) -> Any:
         filters=[*([] if unit.external else [_source_tags_filter()]), *_grpc_stats(unit.protocol)],
         internal=_ranges(defaults.INTERNAL_RANGES, ipv6=unit.ipv6),
         stream_idle_timeout=seconds(defaults.STREAM_IDLE_TIMEOUT),
+    )
+
+
+def egress_manager(unit: OutsideChain, first: Sequence[Any] = ()) -> Any:
+    """The manager that leads out of the mesh; `first` are HTTP filters before all others. How long a request
+    may take, and whether it is tried again, is the sidecar's business."""
+    route = route_components_pb2.RouteAction(
+        cluster=unit.cluster, timeout=seconds(0), auto_host_rewrite=BoolValue(value=True)
+    )
+    routes = _routes(
+        f"outbound:{unit.service}", unit.service, [_route(route)],
+        request_headers_to_remove=[KUMA_TAGS_HEADER],
+    )  # fmt: skip
+    return manager(
+        stats=unit.service,
+        routes=routes,
+        filters=[*first, *_grpc_stats(unit.protocol)],
+        # The same for every host, with IPv6 or without: the clients are sidecars of this zone.
+        internal=_ranges(defaults.INTERNAL_RANGES, ipv6=False),
+        stream_idle_timeout=seconds(defaults.INBOUND_STREAM_IDLE_TIMEOUT),
+        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
+            idle_timeout=seconds(defaults.INBOUND_IDLE_TIMEOUT)
+        ),
     )
 
 

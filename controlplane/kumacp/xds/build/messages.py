@@ -55,6 +55,10 @@ def inline(data: bytes) -> Any:
     return base_pb2.DataSource(inline_bytes=data)
 
 
+def text(value: str) -> Any:
+    return base_pb2.DataSource(inline_string=value)
+
+
 @cache
 def from_ads() -> Any:
     """Config source: the ADS stream of the bootstrap. Never change what this returns."""
@@ -68,13 +72,13 @@ def metadata(tags: Tags, *namespaces: str) -> Any | None:
     """The tags under each of the filter namespaces; None without tags."""
     if not tags:
         return None
-    return base_pb2.Metadata(filter_metadata={name: _struct(dict(tags)) for name in namespaces})
+    return base_pb2.Metadata(filter_metadata={name: struct(dict(tags)) for name in namespaces})
 
 
-def _struct(values: Mapping[str, str]) -> Struct:
-    struct = Struct()
-    struct.update(values)
-    return struct
+def struct(values: Mapping[str, str]) -> Struct:
+    made = Struct()
+    made.update(values)
+    return made
 
 
 def stat_name(name: str) -> str:

@@ -13,6 +13,7 @@ from kumacp.xds.build.endpoints import assignment
 from kumacp.xds.build.filters import chain, tcp_proxy
 from kumacp.xds.build.filters import listener as make_listener
 from kumacp.xds.build.messages import seconds, stat_name
+from kumacp.xds.edge.outside import OutsideCluster
 from kumacp.xds.model import Tags
 from kumacp.xds.outside import (
     ExternalCluster,
@@ -27,7 +28,7 @@ from kumamesh.resources.rules.common import is_ip
 _Cluster = cluster_pb2.Cluster
 
 
-def external_cluster(unit: ExternalCluster) -> Any:
+def external_cluster(unit: ExternalCluster | OutsideCluster) -> Any:
     """A mixture of IPs and names is resolved like names; Kuma refuses the whole service."""
     static = all(is_ip(endpoint.at.address) for endpoint in unit.endpoints)
     cluster = _Cluster(

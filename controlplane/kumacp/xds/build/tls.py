@@ -36,14 +36,16 @@ def downstream(mesh: str) -> Any:
 
 
 def upstream(cluster: ServiceCluster) -> Any:
-    """Socket of an outbound: exactly the service that was meant answers."""
-    server = string_pb2.StringMatcher(exact=names.service_spiffe_id(cluster.mesh, cluster.service))
+    """Socket of an outbound: exactly the service that was meant answers, or the peer that stands before it. A
+    server name that is too long is left out: sidecars do without, and an ingress is not asked for it."""
+    identity = names.service_spiffe_id(cluster.mesh, cluster.peer or cluster.service)
+    server = string_pb2.StringMatcher(exact=identity)
     context = _mesh_context(cluster.mesh, server)
     context.alpn_protocols.append(ALPN)
-    tags = {names.SERVICE_TAG: cluster.service, **dict(cluster.tags)}
-    return _socket(
-        tls_pb2.UpstreamTlsContext(common_tls_context=context, sni=sni.tags_sni(tags, cluster.mesh))
-    )
+    server_name = sni.tags_sni({names.SERVICE_TAG: cluster.service, **dict(cluster.tags)}, cluster.mesh)
+    if not sni.fits(server_name):
+        server_name = ""
+    return _socket(tls_pb2.UpstreamTlsContext(common_tls_context=context, sni=server_name))
 
 
 def upstream_to_any(mesh: str) -> Any:

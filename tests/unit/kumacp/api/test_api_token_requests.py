@@ -77,7 +77,7 @@ def test_what_is_required(kind, body, expected):
         ("dataplane", {"mesh": "m", "validFor": f"{10**400}y"}, "validFor", "is invalid: "),
         ("dataplane", {"mesh": "m", "validFor": 5}, "validFor", "must be a string"),
         ("dataplane", {"mesh": "m", "validfor": "1h"}, "validfor", "unknown field; did you mean validFor?"),
-        ("zone", {"scope": ["cp"]}, "scope[0]", '"cp" is not a known scope'),
+        ("zone", {"scope": ["cp", "admin"]}, "scope[1]", '"admin" is not a known scope'),
         ("zone", {"scope": "ingress"}, "scope", "must be a list of strings"),
         ("user", {"name": "a", "validFor": "1h", "groups": [1]}, "groups", "must be a list of strings"),
     ],

@@ -14,6 +14,7 @@ from kumacp.identity.signing_keys import (
     public_key_name,
     revocations_name,
     signing_key_name,
+    stays_here,
 )
 from kumamesh import tokens
 from kumamesh.resource import Resource, ResourceKey
@@ -183,3 +184,43 @@ def test_revocation_lists(data: bytes, ids: set[str]) -> None:
 @given(st.binary())
 def test_any_data_is_a_revocation_list(data: bytes) -> None:
     assert "" not in parse_revocations(data)
+
+
+def test_a_federated_zone_believes_the_keys_of_its_global_alone() -> None:
+    secrets = [
+        global_secret(signing_key_name(TokenKind.ZONE, 1), OLD),
+        global_secret(signing_key_name(TokenKind.ZONE, 2), OLD),
+        global_secret(public_key_name(1), tokens.public_pem(NEW)),
+    ]
+    assert KeyRing(secrets, federated=True).zone_keys() == {"1": tokens.public_pem(NEW)}
+    alone = {kid: tokens.public_pem(OLD) for kid in ("1", "2")}
+    assert KeyRing(secrets).zone_keys() == alone, "what a former global left behind counts less"
+
+
+def test_zone_tokens_hold_in_a_zone_by_public_key_and_revocations() -> None:
+    claims = ZoneClaims("zone-1", ("egress",), token_id="id-1")
+    token = tokens.issue(claims, tokens.SigningKey("1", NEW), now=NOW)
+    public = global_secret(public_key_name(1), tokens.public_pem(NEW))
+    assert KeyRing([public], federated=True).verify_zone(token, NOW).zone == "zone-1"
+    revoked = global_secret(revocations_name(TokenKind.ZONE), b"id-1")
+    with pytest.raises(TokenError, match="token is revoked"):
+        KeyRing([public, revoked], federated=True).verify_zone(token, NOW)
+
+
+@pytest.mark.parametrize(
+    ("name", "stays"),
+    [
+        ("admin-user-token", True),
+        ("envoy-admin-ca", True),
+        ("inter-cp-ca", True),
+        ("user-token-revocations", True),
+        ("user-token-signing-key", True),
+        ("user-token-signing-key-7", True),
+        ("zone-token-signing-key-1", False),
+        ("zone-token-revocations", False),
+        ("dataplane-token-revocations-default", False),
+        ("my-secret", False),
+    ],
+)
+def test_which_global_secrets_no_other_control_plane_is_sent(name: str, stays: bool) -> None:
+    assert stays_here(name) is stays

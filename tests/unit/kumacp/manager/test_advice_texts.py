@@ -79,7 +79,41 @@ def test_data_planes(inbound: dict[str, Any], warnings: list[str]) -> None:
     ],
 )
 def test_meshes(body: dict[str, Any], permitted: bool, warnings: list[str]) -> None:
-    assert list(advice.mesh_warnings(mesh(**body), permitted)) == warnings
+    one = advice.Zones(frozenset({"east"}))
+    assert list(advice.mesh_warnings(mesh(**body), permitted, one)) == warnings
+
+
+@pytest.mark.parametrize(
+    ("body", "zones", "warnings"),
+    [
+        ({}, ["a"], []),
+        (
+            {},
+            ["a", "b"],
+            ["mtls: services of other zones cannot be reached in mesh 'default' while mTLS is off"],
+        ),
+        ({"mtls": MTLS}, ["a", "b"], []),
+        ({"mtls": MTLS, "routing": {"zoneEgress": True}}, ["with-egress"], []),
+        (
+            {"mtls": MTLS, "routing": {"zoneEgress": True}},
+            ["b", "a", "with-egress"],
+            [
+                "routing.zoneEgress: without a ZoneEgress a zone reaches neither other zones nor external"
+                " services; there is none in a, b"
+            ],
+        ),
+    ],
+)
+def test_meshes_of_several_zones(body: dict[str, Any], zones: list[str], warnings: list[str]) -> None:
+    known = advice.Zones(frozenset(zones), frozenset({"with-egress", "gone"}))
+    assert list(advice.mesh_warnings(mesh(**body), True, known)) == warnings
+
+
+def test_a_long_list_of_zones_is_cut() -> None:
+    known = advice.Zones(frozenset(f"zone-{number}" for number in range(9)))
+    given = mesh(mtls=MTLS, routing={"zoneEgress": True})
+    (warning,) = advice.mesh_warnings(given, True, known)
+    assert warning.endswith("zone-0, zone-1, zone-2, zone-3, zone-4 and 4 more")
 
 
 def test_permissions_without_mtls() -> None:

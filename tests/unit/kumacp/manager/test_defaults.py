@@ -67,6 +67,30 @@ async def test_settings_leave_out_token_and_mesh() -> None:
     assert [resource.name for resource in await everything(store)] == GLOBAL_SECRETS[1:]
 
 
+async def test_a_zone_with_a_global_control_plane_makes_only_what_is_its_own() -> None:
+    store = MemoryStore()
+    await start(store, CpSettings(zone_name="zone-1", zone_global_address="grpcs://global:5685"))
+    made = [resource.name for resource in await everything(store)]
+    assert made == ["admin-user-token", "envoy-admin-ca", "user-token-signing-key-1"]
+
+
+async def test_a_global_control_plane_makes_no_admin_authority() -> None:
+    store = MemoryStore()
+    await start(store, CpSettings(mode="global"))
+    made = await everything(store)
+    assert [resource.name for resource in made] == [
+        "admin-user-token",
+        "user-token-signing-key-1",
+        "zone-token-signing-key-1",
+        "default",
+        "dataplane-token-signing-key-default-1",
+        "allow-all-default",
+    ]
+    for resource in made:
+        assert resource.labels["kuma.io/origin"] == "global"
+        assert resource.labels["kuma.io/display-name"] == resource.name
+
+
 async def test_start_that_was_cut_short_is_finished_by_the_next() -> None:
     class Dying(MemoryStore):
         lives = 0

@@ -13,7 +13,6 @@ from kumacp.manager.resource_driver import ResourceManager
 from kumacp.settings import CpSettings
 from kumacp.store.memory import MemoryStore
 from kumamesh.resource import InvalidResource
-from kumamesh.resources.mesh import Mesh, Routing
 from mesh_pki import Pki
 
 PKI = Pki.create("default")
@@ -22,9 +21,8 @@ SECRETS = {"ca": PKI.ca, "cert": CERTIFICATE, "key": KEY, "text": b"hello"}
 CA = {"caCert": {"secret": "ca"}}
 
 
-def told(tls: dict[str, Any] | None, mesh: Mesh | None = None) -> list[str]:
-    service = world.external_service("x", "httpbin", tls=tls)
-    return list(advice.external_service_warnings(service, mesh or Mesh(), SECRETS))
+def told(tls: dict[str, Any] | None) -> list[str]:
+    return list(advice.external_service_warnings(world.external_service("x", "httpbin", tls=tls), SECRETS))
 
 
 @pytest.mark.parametrize(
@@ -61,14 +59,6 @@ def test_a_key_in_the_resource_itself_is_told_but_not_shown() -> None:
     (warning,) = told(tls)
     assert "can be read by everybody who may read this resource" in warning
     assert KEY.decode()[40:60] not in warning
-
-
-def test_a_mesh_with_zone_egress_is_told_that_proxies_connect_themselves() -> None:
-    egress = Mesh(routing=Routing(zone_egress=True))
-    assert "zone egresses are not served" in told(CA, egress)[0]
-    mesh = world.mesh(mode="STRICT", routing={"zoneEgress": True})
-    assert any("routing.zoneEgress" in warning for warning in advice.mesh_warnings(mesh, permitted=True))
-    assert not any("zoneEgress" in warning for warning in advice.mesh_warnings(world.mesh(), permitted=True))
 
 
 async def test_the_manager_looks_at_the_secrets_of_the_mesh() -> None:

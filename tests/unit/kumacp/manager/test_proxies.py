@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from kumacp.manager.proxies import Place, placed, registered_as_before
+from kumacp.manager.labels import Place
+from kumacp.manager.proxies import placed, registered_as_before
 from kumamesh.resource import InvalidResource, Resource, ResourceKey
 from kumamesh.resources.dataplane import Dataplane, Gateway, Inbound, Networking
 from kumamesh.resources.zone import ZoneEgress, ZoneIngress

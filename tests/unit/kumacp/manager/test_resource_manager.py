@@ -197,7 +197,11 @@ async def test_zone_proxies_are_placed_without_a_mesh(manager: ResourceManager) 
 async def test_global_control_plane_places_nothing(store: MemoryStore) -> None:
     await bare_mesh(store)
     result = await ResourceManager(store, CpSettings(mode="global")).put(dataplane())
-    assert result.resource.labels == {"kuma.io/mesh": "default"}
+    assert result.resource.labels == {
+        "kuma.io/display-name": "web-1",
+        "kuma.io/mesh": "default",
+        "kuma.io/origin": "global",
+    }
 
 
 async def test_constraints_of_the_mesh_see_the_zone_tag(store: MemoryStore, manager: ResourceManager) -> None:

@@ -80,7 +80,7 @@ MESH_RESOURCES = st.builds(
     mode=MODES,
     backend=BACKENDS,
     networking=st.sampled_from([{}, {}, {"outbound": {"passthrough": False}}]),
-    routing=st.sampled_from([{}, {}, {"localityAwareLoadBalancing": True}]),
+    routing=st.sampled_from([{}, {}, {"localityAwareLoadBalancing": True}, {"zoneEgress": True}]),
 )
 TRUST = st.sampled_from([{}, {"caCert": {"secret": "e1"}}, {"caCert": {"secret": "e1"}}])
 EXTERNAL_SERVICES = st.builds(
@@ -98,6 +98,28 @@ TRUSTED = st.builds(
     st.just("e1"),
     st.sampled_from([*world.AUTHORITIES, world.NO_PEM]),
     mesh=MESHES,
+)
+AVAILABLE = st.builds(
+    world.available,
+    SERVICES,
+    st.sampled_from([0, 1, 1, 2, 3, 7]),
+    mesh=MESHES,
+    external=st.sampled_from([False, False, False, True]),
+    **{"kuma.io/protocol": st.sampled_from(["http", "http", "grpc", "tcp"])},
+) | st.builds(world.available, SERVICES, st.integers(1, 3), version=st.just("v1"))
+# Names that meet: an ingress may move to another zone, or stand where another one does.
+INGRESSES = st.builds(
+    lambda name, offered, zone, at: world.zone_ingress(name, *offered, zone=zone, at=at),
+    st.sampled_from(["i1", "i2", "i3"]),
+    st.lists(AVAILABLE, max_size=5),
+    zone=st.sampled_from(["west", "west", "north", "north", "east", ""]),
+    at=st.sampled_from([("192.0.2.1", 10001), ("192.0.2.2", 10001), ("192.0.2.3", 10001), ("", 0)]),
+)
+EGRESSES = st.builds(
+    world.zone_egress,
+    st.sampled_from(["e1", "e2"]),
+    address=st.sampled_from(["10.0.9.1", "10.0.9.2"]),
+    zone=st.sampled_from(["east", "east", "west"]),
 )
 INSIGHTS = st.builds(
     world.insight,
@@ -131,6 +153,10 @@ RESOURCES = st.one_of(
     EXTERNAL_SERVICES,
     EXTERNAL_SERVICES,
     TRUSTED,
+    INGRESSES,
+    INGRESSES,
+    INGRESSES,
+    EGRESSES,
     VIPS,
     VIPS,
     VIPS,

@@ -31,6 +31,7 @@ from kumacp.xds.model import (
 )
 from kumacp.xds.outbounds import outbound_units
 from kumacp.xds.view import MeshView, View
+from kumadp_bootstrap import paths
 from kumamesh.resource import Resource
 from kumamesh.xds import CLUSTER, EXTENSION, LISTENER, SECRET, content_version
 
@@ -192,6 +193,13 @@ def test_admin_and_readiness_clusters() -> None:
         "/run/kuma/kuma-readiness-reporter.sock", "", 0
     )
     assert (LISTENER, "kuma:envoy:admin") not in units
+
+
+def test_the_path_of_the_readiness_socket_always_fits_into_an_address() -> None:
+    metadata = replace(world.METADATA, workdir="/var/" + "w" * 80)
+    cluster = own(world.dataplane("web"), metadata=metadata)[CLUSTER, "kuma:readiness"]
+    assert isinstance(cluster, ReadinessCluster)
+    assert cluster.pipe == paths.check_socket_path(paths.readiness_reporter(metadata.workdir))
 
 
 def test_readiness_by_port_without_the_feature() -> None:

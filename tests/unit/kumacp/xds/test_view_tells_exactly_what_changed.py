@@ -56,6 +56,7 @@ def test_endpoints_are_sorted_and_carry_tags_without_the_service() -> None:
         facts=frozenset({"backend"}),
         dataplanes=frozenset({"b1", "b2"}),
         instances=frozenset({("10.0.0.1", 8080), ("10.0.0.2", 8080)}),
+        exposed=frozenset({"backend"}),
     )
     assert mesh.endpoints("backend") == (
         Endpoint("10.0.0.1", 8080, tags=(("kuma.io/protocol", "http"),), zone="east"),
@@ -89,7 +90,8 @@ def test_unhealthy_inbounds_and_the_reserved_port_are_no_endpoints(unhealthy: di
 def test_health_changes_endpoints_but_neither_protocol_nor_other_services() -> None:
     mesh = Mesh(backend(), world.dataplane("o1", inbounds=[world.inbound("other")]))
     delta = mesh.put(backend(state="NotReady"))
-    assert delta == MeshDelta(endpoints=frozenset({"backend"}), dataplanes=frozenset({"b1"}))
+    changed = frozenset({"backend"})
+    assert delta == MeshDelta(endpoints=changed, dataplanes=frozenset({"b1"}), exposed=changed)
     assert mesh.facts("backend") == ServiceFacts("http")
 
 
@@ -155,6 +157,7 @@ def test_a_service_keeps_its_last_protocol_while_an_outbound_refers_to_it() -> N
         endpoints=frozenset({"backend"}),
         dataplanes=frozenset({"b1"}),
         instances=frozenset({("10.0.0.1", 8080)}),
+        exposed=frozenset({"backend"}),
     )
     assert mesh.facts("backend") == ServiceFacts("http")
     delta = mesh.delete(world.key("web"))
@@ -197,6 +200,7 @@ def test_permissive_stays_with_tls_while_a_new_proxy_waits_for_its_certificate()
         endpoints=frozenset({"backend"}),
         dataplanes=frozenset({"b2"}),
         instances=frozenset({("10.0.0.2", 8080)}),
+        exposed=frozenset({"backend"}),
     )
     mesh.delete(world.key("b1"), world.insight("b1").key, world.key("b2"))
     assert mesh.facts("backend") == ServiceFacts("http", tls=True)

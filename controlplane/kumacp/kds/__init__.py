@@ -1,0 +1,1 @@
+"""KDS: what a global control plane and its zones tell each other (contract 8)."""

@@ -1,0 +1,74 @@
+"""What global makes of what a zone tells: it is stored, and belongs to the Zone (contract 8.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kumacp.kds.catalog import from_zone
+from kumacp.kds.incoming import Writes
+from kumacp.kds.incoming import from_zone as decide
+from kumacp.kds.messages import HASH_SUFFIX, Received
+from kumamesh.resource import Resource, ResourceKey
+
+
+class GlobalIntake:
+    """Of one stream. `store_known` tells that the zone's store is the one of its last connection: only then
+    an empty list is believed at once, for a zone that lost its store has nothing but empty ones.
+
+    `on_withheld` is called with a type whose deletions must wait, `on_complete` when everything that the zone
+    lists was taken over.
+    """
+
+    def __init__(
+        self,
+        zone: str,
+        features: frozenset[str],
+        *,
+        store_known: bool,
+        on_withheld: Callable[[str], None],
+        on_complete: Callable[[], None],
+    ) -> None:
+        self._zone = zone
+        self._hashed = HASH_SUFFIX in features
+        self._store_known = store_known
+        self._on_withheld = on_withheld
+        self._on_complete = on_complete
+        self._missing = set(from_zone())
+        self._held: set[str] = set()
+
+    @property
+    def owner(self) -> ResourceKey | None:
+        return ResourceKey("Zone", "", self._zone)
+
+    @property
+    def by_name(self) -> bool:
+        return self._hashed
+
+    def decide(self, received: Received, stored: Sequence[Resource], *, full: bool) -> Writes:
+        tells_something = bool(received.resources or received.unread)
+        return decide(
+            received,
+            stored,
+            full=full,
+            zone=self._zone,
+            hashed=self._hashed,
+            trusted=self._store_known or tells_something,
+        )
+
+    async def applied(self, received: Received, writes: Writes, *, full: bool) -> None:
+        if not full:
+            return
+        self._missing.discard(received.type)
+        if writes.withheld:
+            self._held.add(received.type)
+            self._on_withheld(received.type)
+        self._note_complete()
+
+    def released(self, type_: str) -> None:
+        """What was withheld of the type was deleted after all."""
+        self._held.discard(type_)
+        self._note_complete()
+
+    def _note_complete(self) -> None:
+        if not (self._missing or self._held):
+            self._on_complete()
