@@ -96,6 +96,9 @@ class Rest:
     def put(self, document: Mapping[str, Any]) -> None:
         self._exchange("PUT", path_of(document), json.dumps(document))
 
+    def delete(self, path: str) -> None:
+        self._exchange("DELETE", path, None)
+
     def _exchange(self, method: str, path: str, body: str | None) -> bytes:
         self._connection.request(method, path, body, JSON)
         answer = self._connection.getresponse()

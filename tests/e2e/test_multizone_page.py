@@ -48,13 +48,13 @@ class Machines:
     def run(self, step: Step) -> str:
         """What a step prints; of one that stays, nothing, and it is started when this returns."""
         host, home = self._hosts[step.machine], self.home(step.machine)
-        environ = {"HOME": str(home), "PATH": self._path}
+        environ = {"HOME": str(home), "PATH": self._path, "PYTHONUNBUFFERED": "1"}
         argv = ["bash", "-e", "-c", f"cd\n{step.script}"]
         with host.inside():
             program = Program(f"line-{step.line}", argv, self._folder, environ)
             self._programs.append(program)
             if step.stays:
-                program.wait_until(lambda: _started(program), f"start of the commands of line {step.line}")
+                program.wait_until(lambda: _READY.search(program.log), f"start of line {step.line}", 60)
                 return ""
             assert program.process.wait(120) == 0, f"line {step.line}:\n{program.log}"
         return program.log
@@ -71,11 +71,8 @@ class Machines:
             program.process.wait(60)
 
 
-def _started(program: Program) -> bool:
-    """Whether it says that it is ready; the page's web server says nothing at all when it is not asked."""
-    return bool(re.search(r"kuma-cp is ready|READY|the proxy is ready", program.log)) or "http.server" in str(
-        program.process.args
-    )
+_READY = re.compile(r"kuma-cp is ready|ready \d+\.\d+ s after Envoy's start|Serving HTTP on")
+"""What a program of the page says when the next step may be taken."""
 
 
 @pytest.fixture
@@ -88,12 +85,18 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
             found.stop()
 
 
+@pytest.mark.promise("C14", part="whole")
+@pytest.mark.promise("C15", part="whole")
 def test_the_guide_leads_to_calls_between_zones(machines: Machines) -> None:
     printed: list[str] = []
     for step in steps(PAGE):
         printed.append(machines.run(step))
     everything = "\n".join(printed)
-    assert everything.count("Directory listing") == 2, everything  # the page's web server, seen from zone-1
+    assert everything.count("<h1>Directory listing") == 2, (
+        everything
+    )  # the page's web server, seen from zone-1
     assert re.search(r"zone-1 +Online", everything)
     assert re.search(r"zone-2 +Online", everything)
+    assert re.search(r"zone-2 +Offline", everything)
+    assert re.search(r"zoneegress-01 +Online", everything)
     assert re.search(r"echo-server_echo-example_svc_1010 +Online +1/1", everything)

@@ -21,8 +21,6 @@ from zone_parts import Caller, Instance, ZoneIngress
 from zones import World, Zone, zones
 
 SERVICES = ("backend", "orders", "fragile", "worn")
-RETRIED_AT_ONCE = 3
-"""More retries than these a proxy does not have under way, as in Kuma."""
 
 
 @dataclass
@@ -245,7 +243,7 @@ def test_a_gateway_is_the_way_in_while_the_ingress_closes(scene: Scene) -> None:
 def test_traffic_goes_to_the_other_zone_when_a_zone_fails(scene: Scene) -> None:
     scene.web.reaches("fragile", "z1", "z2")
     here = scene.fragile["z1"]
-    with scene.web.load("fragile", threads=RETRIED_AT_ONCE) as load:
+    with scene.web.load("fragile", threads=8) as load:
         load.wait_for(100)
         here.kill()
         load.wait_for(100)
@@ -264,7 +262,7 @@ def test_an_instance_that_ends_in_another_zone_costs_no_request(scene: Scene) ->
 
     web.reaches("worn", "z2")
     eventually(lambda: _instances(scene.z2, "worn") == 2, "both offered")
-    with web.load("worn", threads=RETRIED_AT_ONCE) as load:
+    with web.load("worn", threads=8) as load:
         load.wait_for(50)
         first.kill()
         load.wait_for(50)

@@ -324,8 +324,8 @@ class Model:
                 endpoints = self._external_endpoints(mesh, outside, way.tags)
                 inputs.append(ExternalCluster(service, protocol, endpoints, tags))
             else:
-                edge_tls = mode is not None and not tls and bool(self._remote(mesh, service))
-                cluster = ServiceCluster(mesh, service, protocol, tls, tags, edge_tls=edge_tls)
+                edges = mode is not None and bool(self._remote(mesh, service))
+                cluster = ServiceCluster(mesh, service, protocol, tls, tags, edges=edges)
                 inputs.append(cluster)
                 version = world.build(cluster).version
                 inputs.append(ServiceEndpoints(service, self._endpoints(mesh, way.tags), version, tags))

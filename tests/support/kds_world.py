@@ -82,6 +82,8 @@ class Stream:
         self.releases: list[tuple[float, str]] = []
         self.told: set[ResourceKey] = set()
         self.begun_at = world.seconds
+        self.writes_left: int | None = None
+        self.alive = True
         self.requests: deque[bytes] = deque()
         self.responses: deque[tuple[int, bytes]] = deque()
         self.trust = GlobalTrust(zone.remembered, zone.allowed)
@@ -102,9 +104,11 @@ class Stream:
         for type_, names in self.offers._set(resources).items():
             self.session.touch(type_, names, now)
 
-    @property
-    def quiet(self) -> bool:
-        return not (self.requests or self.responses)
+    def count_write(self) -> None:
+        if self.writes_left == 0:
+            raise Crash
+        if self.writes_left is not None:
+            self.writes_left -= 1
 
 
 class World:
@@ -138,7 +142,7 @@ class World:
     def restart(self, place: ControlPlane) -> None:
         for zone, direction in list(self.streams):
             if place.name in (zone, self.top.name):
-                self.cut(zone, direction)
+                self.cut(self.streams[zone, direction])
         if place is self.top:
             self.known_stores.clear()
 
@@ -159,16 +163,22 @@ class World:
 
     # What happens to streams.
 
-    def connect(self, zone: ControlPlane, direction: Direction) -> None:
-        self.cut(zone.name, direction)
-        self.streams[zone.name, direction] = Stream(self, zone, direction)
+    def connect(self, zone: ControlPlane, direction: Direction) -> Stream:
+        if (zone.name, direction) in self.streams:
+            self.cut(self.streams[zone.name, direction])
+        stream = self.streams[zone.name, direction] = Stream(self, zone, direction)
+        return stream
 
-    def cut(self, zone: str, direction: Direction) -> None:
-        self.streams.pop((zone, direction), None)
+    def cut(self, stream: Stream) -> None:
+        """What was under way is lost."""
+        del self.streams[stream.zone.name, stream.direction]
+        stream.alive = False
+        stream.requests.clear()
+        stream.responses.clear()
 
     def send(self, stream: Stream) -> None:
         """The sending side says what it has to say, unless its zone is disabled."""
-        if stream.zone.name in self.disabled:
+        if stream.zone.name in self.disabled or not stream.alive:
             return
         for response in stream.session.poll(self.seconds):
             for part in parts.split(response, SMALL_MESSAGE):
@@ -179,8 +189,8 @@ class World:
             request, _ = decode_request(stream.requests.popleft())
             stream.session.on_request(request, self.seconds)
 
-    def hear_response(self, stream: Stream, crash_after: int | None = None) -> None:
-        """The asking side takes one message in. It may die after some writes; nothing was answered then."""
+    def hear_response(self, stream: Stream) -> None:
+        """The asking side takes one message in. It may die between two writes, and answers nothing then."""
         if stream.zone.name in self.disabled or not stream.responses:
             return
         sent_at, data = stream.responses.popleft()
@@ -188,7 +198,7 @@ class World:
         if received is None:
             return
         try:
-            self._take(stream, received, sent_at, crash_after)
+            self._take(stream, received, sent_at)
         except Crash:
             self.restart(stream.receiver)
 
@@ -200,7 +210,7 @@ class World:
                 self._delete(stream, stream.withheld.take(type_))
                 stream.intake.released(type_)
 
-    def _take(self, stream: Stream, received: Received, sent_at: int, crash_after: int | None) -> None:
+    def _take(self, stream: Stream, received: Received, sent_at: int) -> None:
         full = stream.subscriber.receive(received)
         held = stream.receiver.of(received.type)
         writes = self._decide(stream, received, held, full=full)
@@ -208,7 +218,7 @@ class World:
             stream.receiver.heard_at[key] = sent_at
             stream.receiver.heard_from[key] = stream.sender.id
             stream.told.add(key)
-        self._write(stream, writes, crash_after)
+        self._write(stream, writes)
         if full:
             stream.withheld.replace(received.type, writes.withheld)
         else:
@@ -231,14 +241,12 @@ class World:
             stream.zone.remembered = stream.trust.named
             self._delete(stream, stream.withheld.take())
 
-    def _write(self, stream: Stream, writes: Writes, crash_after: int | None) -> None:
-        for number, resource in enumerate(writes.puts):
-            if number == crash_after:
-                raise Crash
+    def _write(self, stream: Stream, writes: Writes) -> None:
+        for resource in writes.puts:
+            stream.count_write()
             self._store(stream.receiver, replace(resource, version=resource.version + 1))
-        for number, key in enumerate(writes.deletes, start=len(writes.puts)):
-            if number == crash_after:
-                raise Crash
+        for key in writes.deletes:
+            stream.count_write()
             self._delete(stream, [key])
 
     # What must hold of every deletion.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
+import fcntl
 import json
 import os
 import random
@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,11 +23,42 @@ ECHO_APP = Path(__file__).with_name("echo_app.py")
 READY_S = 30.0
 
 
-_ports = itertools.count(random.randrange(11_000, 28_000))
+_FIRST_PORT, _BLOCK, _BLOCKS = 11_000, 100, 210
+"""Below the range from which the kernel takes ports for clients."""
+_LOCKS = Path(tempfile.gettempdir()) / f"kumadp-test-ports-{os.getuid()}"
+
+
+def _claimed_ports() -> Iterator[int]:
+    """Ports of blocks from which no other test process on this machine takes until this one ends; when all
+    are used up, the same ones again."""
+    _LOCKS.mkdir(exist_ok=True)
+    start, mine = random.randrange(_BLOCKS), set[int]()
+    for number in range(start, start + 10 * _BLOCKS):
+        block = number % _BLOCKS
+        if block in mine or _claim(block):
+            mine.add(block)
+            first = _FIRST_PORT + block * _BLOCK
+            yield from range(first, first + _BLOCK)
+
+
+def _claim(block: int) -> bool:
+    try:
+        file = os.open(_LOCKS / str(block), os.O_CREAT | os.O_RDWR)
+    except PermissionError:  # Somebody else's.
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return False
+    return True
+
+
+_ports = _claimed_ports()
 
 
 def free_port() -> int:
-    """A port that nobody listens on, below the range from which the kernel takes ports for clients."""
+    """A port that nobody listens on, and that no other test process gets."""
     for port in _ports:
         with socket.socket() as sock, contextlib.suppress(OSError):
             sock.bind(("0.0.0.0", port))

@@ -181,7 +181,9 @@ def _clusters() -> Iterator[tuple[str, UnitInput]]:
         "cluster_http_mtls_with_tags",
         ServiceCluster("default", "backend", "http", tls=True, tags=(("version", "v1"),)),
     )
-    yield "cluster_http_edge_mtls", ServiceCluster("default", "edges", "http", tls=False, edge_tls=True)
+    for tls, name in ((False, "permissive"), (True, "mtls")):
+        unit = ServiceCluster("default", f"edges-{name}", "http", tls=tls, edges=True)
+        yield f"cluster_http_edges_{name}", unit
     yield "cluster_tcp_mtls_upper_case", ServiceCluster("default", "Backend_svc_80", "tcp", tls=True)
     yield "cluster_tcp_mtls_name_too_long", ServiceCluster("default", "long" * 80, "tcp", tls=True)
     for port, protocol in enumerate(("tcp", "http", "http2", "grpc"), start=8080):

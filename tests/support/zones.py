@@ -234,7 +234,7 @@ class World:
         for zone in self.zones.values():
             for document in documents:
                 if document["type"] == "Mesh":
-                    self._has(zone, f"/meshes/{document['name']}", document)
+                    self._has(zone, document["name"])
 
     def get(self, path: str) -> Any:
         """From global; None when there is no such thing."""
@@ -284,12 +284,16 @@ class World:
             path = program.log_path.relative_to(self.lab.folder)
             yield f"{path} ({state})", "\n".join(program.log.splitlines()[-25:])
 
-    def _has(self, zone: Zone, path: str, document: Mapping[str, Any]) -> None:
-        def arrived() -> bool:
-            found = zone.get(path) or {}
-            return found.get("mtls") == self.get(path).get("mtls")
+    def _has(self, zone: Zone, mesh: str) -> None:
+        """Until the mesh is in the zone as it is on global, and data planes can be given tokens."""
+        path = f"/meshes/{mesh}"
 
-        eventually(arrived, f"{path} in {zone.name}")
+        def arrived() -> bool:
+            found = zone.get(path)
+            key = zone.get(f"{path}/secrets/dataplane-token-signing-key-{mesh}-1")
+            return bool(found and key) and found.get("mtls") == self.get(path).get("mtls")
+
+        eventually(arrived, f"the mesh {mesh} in {zone.name}")
 
 
 @contextlib.contextmanager

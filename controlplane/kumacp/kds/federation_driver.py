@@ -52,7 +52,7 @@ class Federation:
     ) -> None:
         self.figures = LinkFigures()
         self.traffic = Traffic()
-        self.questions = Questions(store, proxies, limit=settings.zone_kds_max_message_bytes)
+        self._questions = Questions(store, proxies, limit=settings.zone_kds_max_message_bytes)
         self._settings = settings
         self._zone = checked.zone
         self._store = store
@@ -126,17 +126,13 @@ class Federation:
 
     def _answering(self, method: str) -> Serve:
         async def answer(wire: ClientWire) -> None:
-            await self.questions.serve(method, wire)
+            await self._questions.serve(method, wire)
 
         return answer
 
     async def _receive(self, wire: ClientWire) -> None:
         trust = GlobalTrust(await remembered_global(self._store), self._settings.trusted_global_cluster_id)
-
-        async def release() -> None:
-            await receiver.release()
-
-        intake = ZoneIntake(self._store, self._zone, trust, release)
+        intake = ZoneIntake(self._store, self._zone, trust)
         subscriber = Subscriber(catalog.from_global(), self._node)
         receiver = Receiver(wire, subscriber, self._store, intake, peer=_PEER, traffic=self.traffic)
         await receiver.run()

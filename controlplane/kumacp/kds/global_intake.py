@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from kumacp.kds.catalog import from_zone
 from kumacp.kds.incoming import Writes
 from kumacp.kds.incoming import from_zone as decide
 from kumacp.kds.messages import HASH_SUFFIX, Received
+from kumamesh.names import ZONE_LABEL
 from kumamesh.resource import Resource, ResourceKey
+
+MAX_OF_A_TYPE = 100_000
+"""Ten times what a mesh of all zones is meant to have; a zone that goes mad must not fill the disk."""
 
 
 class GlobalIntake:
@@ -16,7 +22,7 @@ class GlobalIntake:
     an empty list is believed at once, for a zone that lost its store has nothing but empty ones.
 
     `on_withheld` is called with a type whose deletions must wait, `on_complete` when everything that the zone
-    lists was taken over.
+    lists was taken over. A zone may have MAX_OF_A_TYPE resources of each type.
     """
 
     def __init__(
@@ -35,6 +41,7 @@ class GlobalIntake:
         self._on_complete = on_complete
         self._missing = set(from_zone())
         self._held: set[str] = set()
+        self._stored: Counter[str] = Counter()
 
     @property
     def owner(self) -> ResourceKey | None:
@@ -44,9 +51,12 @@ class GlobalIntake:
     def by_name(self) -> bool:
         return self._hashed
 
+    def note(self, received: Received) -> bool:
+        return True
+
     def decide(self, received: Received, stored: Sequence[Resource], *, full: bool) -> Writes:
         tells_something = bool(received.resources or received.unread)
-        return decide(
+        writes = decide(
             received,
             stored,
             full=full,
@@ -54,8 +64,14 @@ class GlobalIntake:
             hashed=self._hashed,
             trusted=self._store_known or tells_something,
         )
+        if full or not self._hashed:  # then all that is stored of the type is known
+            own = sum(resource.labels.get(ZONE_LABEL) == self._zone for resource in stored)
+            self._stored[received.type] = own
+        return _within(writes, MAX_OF_A_TYPE - self._stored[received.type] + len(writes.deletes))
 
     async def applied(self, received: Received, writes: Writes, *, full: bool) -> None:
+        new = sum(resource.version == 0 for resource in writes.puts)
+        self._stored[received.type] += new - len(writes.deletes)
         if not full:
             return
         self._missing.discard(received.type)
@@ -72,3 +88,14 @@ class GlobalIntake:
     def _note_complete(self) -> None:
         if not (self._missing or self._held):
             self._on_complete()
+
+
+def _within(writes: Writes, room: int) -> Writes:
+    """Without what is new and has no room."""
+    new = [resource for resource in writes.puts if resource.version == 0]
+    if len(new) <= room:
+        return writes
+    left_out = {resource.key for resource in new[max(0, room) :]}
+    line = f"{len(left_out)} more of {new[0].type} have no room: a zone may have {MAX_OF_A_TYPE}"
+    puts = tuple(resource for resource in writes.puts if resource.key not in left_out)
+    return replace(writes, puts=puts, refused=(*writes.refused, line))

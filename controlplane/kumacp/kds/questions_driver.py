@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from typing import Protocol
 
 from kumacp.envoyadmin.question import ProxyUnavailable, Question, QuestionRefused, Reply
@@ -29,10 +28,9 @@ class Proxies(Protocol):
 
 
 class Questions:
-    """All that global may ask. `counts`: questions by method. `limit`: bytes of the largest message."""
+    """All that global may ask. `limit`: bytes of the largest message."""
 
     def __init__(self, store: Store, proxies: Proxies, *, limit: int) -> None:
-        self.counts: Counter[str] = Counter()
         self._store = store
         self._proxies = proxies
         self._limit = limit
@@ -44,7 +42,6 @@ class Questions:
             async with asyncio.TaskGroup() as group:
                 while (data := await wire.read()) is not None:
                     asked = decode_question(method, data)
-                    self.counts[method.rpartition("/")[2]] += 1
                     await slots.acquire()
                     group.create_task(self._reply(method, wire, asked, slots))
         except ExceptionGroup as failed:

@@ -33,6 +33,13 @@ _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
 
 
+class Impatient(ValueError):
+    """The other side sends more of a type before the last was answered."""
+
+    def __init__(self, type_: str) -> None:
+        super().__init__(f"more resources of type {type_} came before the last were answered")
+
+
 class Intake(Protocol):
     """What one side makes of what it receives."""
 
@@ -43,6 +50,10 @@ class Intake(Protocol):
     @property
     def by_name(self) -> bool:
         """Whether resources are stored under the names that they come with."""
+
+    def note(self, received: Received) -> bool:
+        """It has come; whether what came may be taken in now. What may not is kept, without an answer, until
+        it may."""
 
     def decide(self, received: Received, stored: Sequence[Resource], *, full: bool) -> Writes:
         """Of `stored` there is all of the type if the state is full or `by_name` does not hold, else only
@@ -75,11 +86,13 @@ class Receiver:
         self._peer = peer
         self._pause = pause or Pause()
         self._assembly = Assembly()
+        self._kept: dict[str, tuple[Received, bool]] = {}
         self._writing = asyncio.Lock()
 
     async def run(self) -> None:
-        """Raises MalformedMessage, TooManyParts, UnexpectedType (all ValueErrors), StoreUnavailable,
-        Conflict or NotFound when somebody else keeps writing the same, and whatever the wire raises."""
+        """Raises MalformedMessage, TooManyParts, UnexpectedType, Impatient (all ValueErrors),
+        StoreUnavailable, Conflict or NotFound when somebody else keeps writing the same, and whatever the
+        wire raises."""
         for asked in self._subscriber.begin():
             await self._send(asked)
         while (data := await self._wire.read()) is not None:
@@ -87,7 +100,16 @@ class Receiver:
             if received is None:
                 continue
             await self._pause.over()
-            full = self._subscriber.receive(received)
+            if received.type in self._kept:
+                raise Impatient(received.type)
+            self._kept[received.type] = (received, self._subscriber.receive(received))
+            if self._intake.note(received):
+                await self._answer_kept()
+
+    async def _answer_kept(self) -> None:
+        """In the order in which they came."""
+        kept, self._kept = self._kept, {}
+        for received, full in kept.values():
             writes = await self._take(received, full=full)
             errors = [*received.invalid, *writes.refused]
             self._note(received, errors)
@@ -145,7 +167,6 @@ class Receiver:
 
     def _note(self, received: Received, errors: Sequence[str]) -> None:
         self.traffic.received[received.type] += 1
-        self.traffic.resources_received[received.type] += len(received.resources)
         if errors:
             self.traffic.rejected[received.type] += 1
             more = f" (and {len(errors) - _SHOWN} more)" if len(errors) > _SHOWN else ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from kumacp.dpserver.timer_driver import wait_until
+from kumacp.figures import count
 from kumacp.kds.codec import decode_request, encode_response
 from kumacp.kds.messages import PARTS, MalformedMessage, Node
 from kumacp.kds.offers_driver import Touched
@@ -27,12 +28,8 @@ _MAX_NAMES = 1_000_000
 """What one stream may make this side remember."""
 
 
-def _ignore() -> None:
-    pass
-
-
 class Sender:
-    """`source` is live: whoever changes it calls `touch`. `on_verdict` is called after each ACK and NACK."""
+    """`source` is live: whoever changes it calls `touch`."""
 
     def __init__(
         self,
@@ -45,7 +42,6 @@ class Sender:
         max_message_bytes: int,
         pause: Pause | None = None,
         traffic: Traffic | None = None,
-        on_verdict: Callable[[], None] = _ignore,
     ) -> None:
         self.traffic = traffic or Traffic()
         self._wire = wire
@@ -53,7 +49,6 @@ class Sender:
         self._peer = peer
         self._limit = max_message_bytes
         self._pause = pause or Pause()
-        self._on_verdict = on_verdict
         self._session = DeltaSession(source, Dialect.KDS, nack_backoff_s=nack_backoff_s)
         self._asked: set[str] = set()
         self._features: frozenset[str] = frozenset()
@@ -64,11 +59,6 @@ class Sender:
     def counters(self) -> Mapping[str, Counters]:
         """Responses by type."""
         return self._session.counters
-
-    @property
-    def settled(self) -> bool:
-        """Whether the other side has accepted all there is of what it asked for."""
-        return all(self._session.settled(type_) for type_ in self._session.counters)
 
     def touch(self, touched: Touched) -> None:
         """Resources of the source changed."""
@@ -114,8 +104,7 @@ class Sender:
         first = self._session.counters[response.type_url].sent == 1
         if not first or PARTS in self._features:
             messages = split(response, self._limit)
-        self.traffic.sent[response.type_url] += 1
-        self.traffic.resources_sent[response.type_url] += len(response.resources)
+        count(self.traffic.sent, response.type_url)
         for message in messages:
             data = encode_response(message, self._control_plane)
             if len(data) > self._limit:
@@ -137,16 +126,14 @@ class Sender:
         if self._session.size > _MAX_NAMES:
             raise MalformedMessage(f"the stream asks for more than {_MAX_NAMES} resources")
         if isinstance(verdict, Ack):
-            self.traffic.accepted[verdict.type_url] += 1
+            count(self.traffic.accepted, verdict.type_url)
         if isinstance(verdict, Nack):
-            self.traffic.refused[verdict.type_url] += 1
+            count(self.traffic.refused, verdict.type_url)
             log.warning(
                 "the other side refused resources: %s",
                 " ".join(verdict.error[:_SHOWN_ERROR_CHARS].split()),
                 extra={"peer": self._peer, "type": verdict.type_url},
             )
-        if verdict is not None:
-            self._on_verdict()
 
     def _begin(self, type_: str, node: Node | None) -> None:
         if len(self._asked) >= _MAX_TYPES:

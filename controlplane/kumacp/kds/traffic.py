@@ -16,5 +16,3 @@ class Traffic:
     refused: Counter[str] = field(default_factory=Counter)
     received: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
-    resources_sent: Counter[str] = field(default_factory=Counter)
-    resources_received: Counter[str] = field(default_factory=Counter)

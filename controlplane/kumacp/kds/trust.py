@@ -1,7 +1,8 @@
 """Whether the global control plane at the other end is the one that this zone belongs to.
 
-One that has lost its store knows nothing, and its empty lists would take the zone's configuration away. Every
-global has an id in its store, which it sends as a Config; the zone remembers the one that it joined first.
+One that has lost its store knows nothing: its empty lists would take the zone's configuration away, and its
+new default mesh and signing keys would take the place of those in use. Every global has an id in its store,
+which it sends as a Config; the zone remembers the one that it joined first, and takes nothing of another.
 """
 
 from __future__ import annotations
@@ -37,20 +38,20 @@ class GlobalTrust:
 
     @property
     def trusted(self) -> bool:
-        """Whether what the other end does not list does not exist."""
+        """Whether what the other end tells is to be taken over."""
         return self.standing is Standing.TRUSTED
 
     @property
     def to_remember(self) -> str | None:
         """The id to store, None if it is stored already or not trusted."""
-        return self.named if self.trusted and self.named != self.remembered else None
+        return self.named if self.trusted and self.named not in ("", self.remembered) else None
 
     def note(self, received: Received) -> None:
-        """Something came; Configs tell who sent it."""
+        """Something came; Configs tell who sent it. A global without an id may be the first, and no other."""
         if received.type != CONFIG:
             return
         named = next((item.spec.config for item in received.resources if item.name == CLUSTER_ID), "")
-        if named:
+        if named or self.standing is Standing.UNKNOWN:
             self.named = named
             foreign = self.expected and named != self.expected
             self.standing = Standing.FOREIGN if foreign else Standing.TRUSTED

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
+from kumacp.kds.catalog import FLOWS
 from kumacp.kds.messages import Node
 from kumamesh.delta import Counters
 from kumamesh.resources.insight import (
@@ -25,6 +26,7 @@ from kumamesh.version import BUILD, compatible
 KEPT_SUBSCRIPTIONS = 10
 MAX_CONFIG_CHARS = 256 * 1024
 """The configuration of a control plane has 20 KB."""
+MAX_WORD_CHARS = 100
 
 
 class StreamKind(Enum):
@@ -71,25 +73,27 @@ class Observation:
 
 def told_by(node: Node, *, token_provided: bool) -> Told:
     """What the metadata of a node tell, within bounds."""
-    version = node.version.get("version", "")
+    told = {key: value[:MAX_WORD_CHARS] for key, value in node.version.items()}
+    version = told.get("version", "")
     return Told(
         version=ZoneVersion(
             kuma_cp=KumaCpVersion(
                 version=version,
-                git_tag=node.version.get("gitTag", ""),
-                git_commit=node.version.get("gitCommit", ""),
-                build_date=node.version.get("buildDate", ""),
+                git_tag=told.get("gitTag", ""),
+                git_commit=told.get("gitCommit", ""),
+                build_date=told.get("buildDate", ""),
                 kuma_cp_global_compatible=compatible(version, BUILD.version),
             )
         ),
         config=node.config if len(node.config) <= MAX_CONFIG_CHARS else "",
-        zone_instance_id=node.control_plane_id,
+        zone_instance_id=node.control_plane_id[:MAX_WORD_CHARS],
         token_provided=token_provided,
     )
 
 
 def traffic(counters: Mapping[str, Counters]) -> dict[str, tuple[int, int, int]]:
-    return {type_: (item.sent, item.acked, item.nacked) for type_, item in counters.items()}
+    """Of the types that there are; a zone may ask for what it likes."""
+    return {type_: (item.sent, item.acked, item.nacked) for type_, item in counters.items() if type_ in FLOWS}
 
 
 def updated(previous: ZoneInsight | None, seen: Observation, now: datetime) -> ZoneInsight:

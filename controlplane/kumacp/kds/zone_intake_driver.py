@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from kumacp.kds.incoming import Writes, from_global
 from kumacp.kds.messages import Received
@@ -28,47 +28,45 @@ async def remembered_global(store: Store) -> str:
 
 
 class ZoneIntake:
-    """Of one stream. `release` makes the deletions that were withheld until it was known who sends."""
+    """Of one stream."""
 
     owner = None
     by_name = True
 
-    def __init__(
-        self, store: Store, zone: str, trust: GlobalTrust, release: Callable[[], Awaitable[None]]
-    ) -> None:
+    def __init__(self, store: Store, zone: str, trust: GlobalTrust) -> None:
         self._store = store
         self._zone = zone
         self._trust = trust
-        self._release = release
         self._told = ""
 
-    def decide(self, received: Received, stored: Sequence[Resource], *, full: bool) -> Writes:
+    def note(self, received: Received) -> bool:
+        """Nothing is taken in before it is known who sends, and nothing of a stranger."""
         self._trust.note(received)
-        return from_global(received, stored, full=full, zone=self._zone, trusted=self._trust.trusted)
+        if self._trust.standing is Standing.FOREIGN:
+            self._tell()
+        return self._trust.trusted
+
+    def decide(self, received: Received, stored: Sequence[Resource], *, full: bool) -> Writes:
+        return from_global(received, stored, full=full, zone=self._zone, trusted=True)
 
     async def applied(self, received: Received, writes: Writes, *, full: bool) -> None:
-        if received.type == CONFIG:
-            await self._act_on_trust()
-        if writes.withheld and self._trust.standing is Standing.FOREIGN:
-            log.debug("%d resources of %s stay, unknown to global", len(writes.withheld), received.type)
+        if (id_ := self._trust.to_remember) is not None:
+            await self._remember(id_)
+            self._trust.remembered = id_
 
-    async def _act_on_trust(self) -> None:
+    def _tell(self) -> None:
         trust = self._trust
-        if trust.trusted:
-            if (id_ := trust.to_remember) is not None:
-                await self._remember(id_)
-                trust.remembered = id_
-            await self._release()
-        elif trust.standing is Standing.FOREIGN and self._told != trust.named:
-            self._told = trust.named
-            log.error(
-                "the global control plane is another one (id %s) than the one that this zone belongs to (%s):"
-                " what it does not know of is not deleted here. If it is meant to take over, start the zone"
-                " with KUMA_MULTIZONE_ZONE_GLOBAL_CLUSTER_ID=%s",
-                trust.named,
-                trust.expected,
-                trust.named,
-            )
+        if self._told == trust.named:
+            return
+        self._told = trust.named
+        log.error(
+            "the global control plane is another one (id %s) than the one that this zone belongs to (%s), or"
+            " it has lost its store: nothing of it is taken over. If it is meant to take over, start the zone"
+            " with KUMA_MULTIZONE_ZONE_GLOBAL_CLUSTER_ID=%s",
+            trust.named,
+            trust.expected,
+            trust.named,
+        )
 
     async def _remember(self, id_: str) -> None:
         try:

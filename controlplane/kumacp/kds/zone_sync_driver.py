@@ -80,7 +80,7 @@ class ZoneSync:
         seen = partial(
             to_zone,
             zone=stream.zone,
-            features=node.features,
+            features=node.features & NODE_FEATURES,
             enabled=self._zones.enabled,
             hidden_labels=self._settings.kds_labels_skip_prefixes,
         )

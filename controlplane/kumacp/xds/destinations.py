@@ -35,7 +35,7 @@ def service_cluster(view: MeshView, destination: Destination) -> ServiceCluster:
         protocol=facts.protocol,
         tls=facts.tls,
         tags=destination.tags,
-        edge_tls=facts.edge_tls,
+        edges=facts.edges,
     )
 
 

@@ -44,13 +44,13 @@ class MeshSettings:
 @dataclass(frozen=True, slots=True)
 class ServiceFacts:
     """How outbounds speak to a service: protocol common to all its inbounds, and whether with mTLS.
-    `external`: it is outside the mesh, and the mesh's mTLS not for it. `edge_tls`: with mTLS to instances of
-    other zones, though not to those of this one."""
+    `external`: it is outside the mesh, and the mesh's mTLS not for it. `edges`: with mTLS to
+    instances of other zones in any case."""
 
     protocol: str = DEFAULT_PROTOCOL
     tls: bool = False
     external: bool = False
-    edge_tls: bool = False
+    edges: bool = False
 
 
 At = tuple[str, int]

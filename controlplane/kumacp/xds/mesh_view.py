@@ -187,7 +187,7 @@ class MeshView:
         if state.is_external:
             return ServiceFacts(state.protocol, external=True)
         tls = strict or (self.settings.mode is not None and state.tls_ready)
-        return ServiceFacts(state.protocol, tls=tls, edge_tls=not tls and bool(state.reach.remote))
+        return ServiceFacts(state.protocol, tls=tls, edges=bool(state.reach.remote))
 
     @property
     def traffic_permissions(self) -> tuple[Resource, ...]:

@@ -73,8 +73,8 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ServiceCluster:
-    """EDS cluster of a kuma.io/service as outbounds of the mesh see it; with mTLS if `tls`, and with
-    `edge_tls`, which is only without that, for its endpoints that lead out of the zone.
+    """EDS cluster of a kuma.io/service as outbounds of the mesh see it; with mTLS if `tls`. `edges`: some of its
+    endpoints lead out of the zone, and these always have mTLS.
 
     `tags` are what an outbound asks for beyond kuma.io/service: they go into name and SNI, and the
     ClusterLoadAssignment of the same tags holds only the endpoints that have them. `peer` is the service
@@ -87,7 +87,7 @@ class ServiceCluster:
     tls: bool
     tags: Tags = ()
     peer: str = ""
-    edge_tls: bool = False
+    edges: bool = False
 
     @property
     def type_url(self) -> str:

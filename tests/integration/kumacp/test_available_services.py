@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ads_client import AdsClient, node_metadata
+from ads_client import WITHIN_S, AdsClient, node_metadata
 from dp_plane import SETTINGS, Plane, dataplane, eventually, first_store, running
 from kumacp.dpserver.available_driver import AvailableDriver
 from kumacp.manager.resource_driver import ResourceManager
@@ -201,7 +201,8 @@ async def test_what_changes_while_it_is_written_is_written_once_more(tmp_path: P
     async with running(store, tmp_path) as plane:
         await plane.store.create(from_rest({**ingress(), "zone": "default"}))
         await plane.put(dataplane("b-1", "backend"))
-        await store.reached.wait()
+        async with asyncio.timeout(WITHIN_S):
+            await store.reached.wait()
         for number in range(2, 40):
             await plane.put(dataplane(f"b-{number}", "backend", port=9000 + number))
         await eventually(_counted(plane.hub, 39))

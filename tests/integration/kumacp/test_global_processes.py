@@ -128,3 +128,18 @@ def _switch(world: World, zone: str, *, enabled: bool) -> None:
     document = {"type": "Zone", "name": zone, "enabled": enabled}
     status, body = http("PUT", f"{world.top.api}/zones/{zone}", document)
     assert status == 200, body
+
+
+def test_a_global_that_wants_tokens_lets_a_zone_in_as_soon_as_it_shows_one(tmp_path: Path) -> None:
+    wants_tokens = {"KMESH_MULTIZONE_GLOBAL_KDS_AUTH_TYPE": "cpToken"}
+    token_file = tmp_path / "cp.token"
+    token_file.write_text("not a token")
+    with zones(tmp_path, top=wants_tokens, meshes=()) as world:
+        shows = {"KUMA_MULTIZONE_ZONE_KDS_AUTH_CP_TOKEN_PATH": str(token_file)}
+        zone = world.launch_zone("z1", **shows).plane.program
+        zone.wait_until(lambda: "authentication failed" in zone.log, "the refusal")
+        assert world.get("/zones")["total"] == 0
+        token_file.write_text(world.kumactl("generate", "zone-token", "--zone", "z1", "--scope", "cp"))
+        zone.wait_until(lambda: world.online("z1"), "z1 Online")
+        subscription = world.get("/zones/z1/_overview")["zoneInsight"]["subscriptions"][-1]
+        assert subscription["authTokenProvided"] is True

@@ -231,3 +231,22 @@ async def test_a_zone_that_takes_nothing_is_given_up_and_others_go_on(
 
 def _token_id(token: str) -> str:
     return str(peek(token).claims["jti"])
+
+
+async def test_connections_are_counted_and_those_of_zones_outlive_a_flood(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kumacp.kds.global_server.MAX_CONNECTIONS", 5)
+    async with global_plane() as plane, scripted_zone(plane.port) as zone:
+        asking = await zone.joined()
+        async with contextlib.AsyncExitStack() as flood:
+            closed = 0
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+                flood.callback(writer.close)
+                with contextlib.suppress(ConnectionError):
+                    closed += not await reader.read(1)
+            assert closed == 16
+            await asking.first_of("Secret", zone.node)
+        async with scripted_zone(plane.port, "zone-2") as other:
+            await other.joined()

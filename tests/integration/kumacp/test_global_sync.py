@@ -54,6 +54,12 @@ async def test_every_type_is_answered_also_when_there_is_nothing_of_it(plane: Gl
     assert answered == set(from_global())
 
 
+async def test_types_that_are_not_stored_here_are_answered_with_nothing(plane: GlobalPlane) -> None:
+    async with scripted_zone(plane.port) as zone:
+        received = await zone.asking().first_of("MeshGateway", zone.node)
+    assert received.resources == ()
+
+
 async def test_what_a_zone_tells_is_stored_as_its_own(plane: GlobalPlane) -> None:
     async with scripted_zone(plane.port) as zone:
         told = zone.own(dataplane())

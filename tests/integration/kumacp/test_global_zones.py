@@ -9,6 +9,7 @@ import pytest
 from global_plane import GlobalPlane, first_store, global_plane
 from kumacp.kds import streams
 from kumacp.kds.global_server import Patience
+from kumamesh.errors import UserError
 from kumamesh.resource import ResourceKey
 from kumamesh.resources.insight import ZoneInsight
 from kumamesh.version import BUILD
@@ -56,6 +57,14 @@ async def test_counters_of_responses_are_written_by_type(plane: GlobalPlane) -> 
     assert status.stat["Mesh"].responses_sent == 1
     assert status.total.responses_rejected == 0
     assert status.last_update_time is not None
+
+
+async def test_a_short_visit_is_written_down_whole() -> None:
+    async with global_plane(zone_insight_flush_interval=3_600.0) as plane:
+        async with scripted_zone(plane.port) as zone:
+            await zone.joined()
+        insight = await plane.until_insight(_over)
+    assert insight.subscriptions[-1].status.stat["Mesh"].responses_sent == 1
 
 
 async def test_every_stream_is_shown_while_it_is_open(plane: GlobalPlane) -> None:
@@ -221,3 +230,9 @@ async def test_the_server_counts_its_zones(plane: GlobalPlane) -> None:
         assert plane.server.traffic.sent["Mesh"] == 1
     await plane.until_insight(_over)
     assert (zones.online, zones.total) == (0, 1)
+
+
+async def test_a_port_that_is_taken_is_named_with_the_setting(plane: GlobalPlane) -> None:
+    with pytest.raises(UserError, match="KUMA_MULTIZONE_GLOBAL_KDS_GRPC_PORT"):
+        async with global_plane(port=plane.port):
+            pass

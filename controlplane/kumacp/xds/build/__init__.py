@@ -57,7 +57,8 @@ def build(unit: model.UnitInput) -> XdsResource:
     if isinstance(unit, name_table.DynamicConfig):
         identity, content = dynconf.deferred(unit)
         return XdsResource(unit.type_url, unit.name, content_version(identity), content)
-    body = serialise(_BUILDERS[type(unit)](unit))
+    made = _BUILDERS[type(unit)](unit)
+    body = made if isinstance(made, bytes) else serialise(made)
     parts = [body]
     if isinstance(unit, model.ServiceEndpoints | units.EdgeEndpoints):
         parts.append(unit.cluster_version.encode())

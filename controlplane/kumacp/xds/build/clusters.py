@@ -23,11 +23,12 @@ def service_cluster(unit: ServiceCluster) -> Any:
     cluster = eds_cluster(unit.name)
     if unit.protocol in HTTP_PROTOCOLS:
         # The peer is a sidecar, which takes HTTP/2 whatever its application speaks.
-        options = _http_options(2, defaults.IDLE_TIMEOUT)
+        most = defaults.MAX_REQUESTS_TO_OTHER_ZONES if unit.edges else 0
+        options = _http_options(2, defaults.IDLE_TIMEOUT, max_requests=most)
         cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(options)
     if unit.tls:
         cluster.transport_socket.CopyFrom(tls.upstream(unit))
-    elif unit.edge_tls:
+    elif unit.edges:
         cluster.transport_socket_matches.append(_edge_socket(unit))
     return cluster
 
@@ -111,7 +112,8 @@ def _edge_socket(unit: ServiceCluster) -> Any:
     )
 
 
-def _http_options(version: int, idle_timeout_s: float) -> Any:
+def _http_options(version: int, idle_timeout_s: float, *, max_requests: int = 0) -> Any:
+    """`max_requests` of one connection, 0 for any number."""
     if version == 2:
         explicit = _HttpOptions.ExplicitHttpConfig(http2_protocol_options=protocol_pb2.Http2ProtocolOptions())
     else:
@@ -119,7 +121,8 @@ def _http_options(version: int, idle_timeout_s: float) -> Any:
     return pack(
         _HttpOptions(
             common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
-                idle_timeout=seconds(idle_timeout_s)
+                idle_timeout=seconds(idle_timeout_s),
+                max_requests_per_connection=uint32(max_requests) if max_requests else None,
             ),
             explicit_http_config=explicit,
         )

@@ -18,7 +18,12 @@ INBOUND_STREAM_IDLE_TIMEOUT = 3600.0
 MAX_CONNECTIONS = 1024
 MAX_PENDING_REQUESTS = 1024
 MAX_REQUESTS = 1024
-MAX_RETRIES = 3
+MAX_RETRIES = 1024
+"""Kuma has 3: a fourth caller who meets a dead instance at the same moment would get a 503 (decision 0018)."""
+
+MAX_REQUESTS_TO_OTHER_ZONES = 1000
+"""Of one connection. An ingress spreads connections, not requests: one that stays open for ever would keep all
+that it carries with one instance."""
 
 TCP_CONNECT_ATTEMPTS = 5
 HTTP_RETRIES = 5

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.listener.v3 import listener_pb2
 from envoy.extensions.filters.network.direct_response.v3 import config_pb2 as direct_response_pb2
 
 from kumacp.xds.build import defaults, egress
@@ -16,9 +18,16 @@ from kumacp.xds.build.endpoints import assignment
 from kumacp.xds.build.filters import chain as make_chain
 from kumacp.xds.build.filters import listener as make_listener
 from kumacp.xds.build.filters import network_filter, tcp_proxy
-from kumacp.xds.build.messages import text
+from kumacp.xds.build.messages import serialise, text
 from kumacp.xds.edge.outside import OutsideChain
-from kumacp.xds.edge.units import EdgeChain, EdgeCluster, EdgeEndpoints, EdgeListener, KeySet
+from kumacp.xds.edge.units import (
+    Chain,
+    EdgeChain,
+    EdgeCluster,
+    EdgeEndpoints,
+    EdgeListener,
+    KeySet,
+)
 
 _Subsets = cluster_pb2.Cluster.LbSubsetConfig
 
@@ -34,11 +43,21 @@ def load_assignment(unit: EdgeEndpoints) -> Any:
     return assignment(unit.name, unit.endpoints)
 
 
-def listener(unit: EdgeListener) -> Any:
-    """Whoever asks for no server name of these, or for none at all, is cut off."""
+def listener(unit: EdgeListener) -> bytes:
+    """Whoever asks for no server name of these, or for none at all, is cut off.
+
+    A zone has thousands of chains, of which one comes or goes at a time: so each is serialised once, for all
+    proxies. Messages that are written one after the other are one message with the fields of all.
+    """
     if not unit.chains:
-        return make_listener(unit, [make_chain([_nothing(unit)])], inspect_tls=True)
-    return make_listener(unit, [_CHAINS[type(chain)](chain) for chain in unit.chains], inspect_tls=True)
+        return serialise(make_listener(unit, [make_chain([_nothing(unit)])], inspect_tls=True))
+    return serialise(make_listener(unit, (), inspect_tls=True)) + b"".join(map(_serialised, unit.chains))
+
+
+@lru_cache(2**16)
+def _serialised(chain: Chain) -> bytes:
+    """A listener of which nothing is said but this chain."""
+    return serialise(listener_pb2.Listener(filter_chains=[_CHAINS[type(chain)](chain)]))
 
 
 def _pass_on(unit: EdgeChain) -> Any:

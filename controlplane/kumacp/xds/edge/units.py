@@ -24,6 +24,7 @@ class Chain(Protocol):
 
     @property
     def sni(self) -> str: ...
+    def __hash__(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from joined_zone import JoinedZone, cluster_id, joined_zone
+from joined_zone import cluster_id, joined_zone
 from kumacp.kds.messages import NODE_FEATURES
 from kumacp.kds.streams import GLOBAL_TO_ZONE
 from kumacp.store.memory import MemoryStore
@@ -12,7 +12,7 @@ from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.mesh import Mesh
 from kumamesh.version import VERSION
 from permissions import dataplane, traffic_permission
-from scripted_global import Stream, scripted_global
+from scripted_global import scripted_global
 
 
 def mesh(name: str) -> Resource:
@@ -69,6 +69,7 @@ async def test_what_comes_is_stored_and_accepted() -> None:
 async def test_a_bad_resource_is_named_and_the_good_ones_are_kept() -> None:
     async with scripted_global() as world, joined_zone(world.port) as zone:
         down = await world.opened(GLOBAL_TO_ZONE)
+        await down.give("Config", cluster_id("one"))
         bad = traffic_permission("bad", [])
         verdict = await down.give(
             "TrafficPermission", bad, traffic_permission("good", [{"kuma.io/service": "*"}])
@@ -91,11 +92,7 @@ async def test_a_message_in_parts_is_one_full_state() -> None:
 
 
 class TestTrust:
-    """A global that has lost its memory takes nothing away."""
-
-    async def _lists_nothing(self, down: Stream, zone: JoinedZone) -> None:
-        assert (await down.give("Mesh")).ok
-        assert (await down.give("TrafficPermission")).ok
+    """A global that has lost its memory takes nothing away, and puts nothing in its place."""
 
     async def test_a_list_of_the_global_that_was_joined_counts(self) -> None:
         async with scripted_global() as world, joined_zone(world.port, store=await joined_store()) as zone:
@@ -105,17 +102,19 @@ class TestTrust:
             assert await zone.names("TrafficPermission") == set()
             assert await zone.names("Mesh") == {"default"}
 
-    async def test_another_global_deletes_nothing_for_want_of_it(self, caplog) -> None:  # type: ignore[no-untyped-def]
+    async def test_nothing_is_taken_of_another_global(self, caplog) -> None:  # type: ignore[no-untyped-def]
         async with scripted_global() as world, joined_zone(world.port, store=await joined_store()) as zone:
             down = await world.opened(GLOBAL_TO_ZONE)
-            await down.give("Config", cluster_id("two"))
-            await self._lists_nothing(down, zone)
+            await down.send("TrafficPermission", traffic_permission("new", [{"kuma.io/service": "*"}]))
+            await down.send("Config", cluster_id("two"))
+            await down.send("Mesh")
+            await down.send("Mesh")  # unasked, so that the stream ends: all before it was seen
+            await world.opened(GLOBAL_TO_ZONE)
             assert await zone.names("Mesh") == {"default"}
             assert await zone.names("TrafficPermission") == {"old"}
-            assert (
-                await down.give("TrafficPermission", traffic_permission("new", [{"kuma.io/service": "*"}]))
-            ).ok
-            assert await zone.names("TrafficPermission") == {"old", "new"}
+            known = await zone.get("Config", "", "kuma-cluster-id")
+        assert known is not None
+        assert known.spec.config == "one"
         lines = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
         assert len(lines) == 1
         assert "KUMA_MULTIZONE_ZONE_GLOBAL_CLUSTER_ID=two" in lines[0]
@@ -135,17 +134,14 @@ class TestTrust:
         assert remembered is not None
         assert remembered.spec.config == "two"
 
-    async def test_deletions_wait_until_global_says_who_it_is(self) -> None:
+    async def test_everything_waits_until_global_says_who_it_is(self) -> None:
         async with scripted_global() as world, joined_zone(world.port, store=await joined_store()) as zone:
             down = await world.opened(GLOBAL_TO_ZONE)
             keep = traffic_permission("kept", [{"kuma.io/service": "*"}])
-            assert (await down.give("TrafficPermission", keep)).ok
-            assert await zone.names("TrafficPermission") == {"old", "kept"}
-            assert (await down.give("Mesh")).ok
-            assert (await down.give("Mesh", mesh("default"))).ok
-            assert (await down.give("Config", cluster_id("one"))).ok
+            first = await down.send("TrafficPermission", keep)
+            second = await down.send("Config", cluster_id("one"))
+            assert [(await down.verdict()).nonce for _ in range(2)] == [first, second]
             assert await zone.names("TrafficPermission") == {"kept"}
-            # Told of after the list that lacked it, so it is there.
             assert await zone.names("Mesh") == {"default"}
 
     async def test_a_zone_that_never_joined_is_the_first_globals(self) -> None:
@@ -153,9 +149,8 @@ class TestTrust:
         await store.create(mesh("made-here"))
         async with scripted_global() as world, joined_zone(world.port, store=store) as zone:
             down = await world.opened(GLOBAL_TO_ZONE)
-            assert (await down.give("Mesh", mesh("default"))).ok
-            assert await zone.names("Mesh") == {"made-here", "default"}
             assert (await down.give("Config", cluster_id("one"))).ok
+            assert (await down.give("Mesh", mesh("default"))).ok
             assert await zone.names("Mesh") == {"default"}
             assert await zone.names("Config") == {"kuma-cluster-id", "kuma-global-cluster-id"}
 

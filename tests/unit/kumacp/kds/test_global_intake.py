@@ -89,3 +89,24 @@ async def test_a_zone_is_complete_when_every_type_has_come() -> None:
     assert notes.complete == 0
     await notes.lists(from_zone()[-1])
     assert notes.complete == 1
+
+
+async def test_a_zone_has_room_for_so_many_of_a_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kumacp.kds.global_intake.MAX_OF_A_TYPE", 2)
+    notes = Notes(store_known=True)
+    one, two, three = (replace(STORED, key=STORED.key._replace(name=f"web-{n}-xyz")) for n in (1, 2, 3))
+    writes = await notes.lists("Dataplane", one, two, three, stored=(replace(one, version=1),))
+    assert [item.key for item in writes.puts] == [one.key, two.key]
+    assert writes.refused == ("1 more of Dataplane have no room: a zone may have 2",)
+
+    async def change(told: Resource | None, *removed: ResourceKey, stored: tuple[Resource, ...] = ()) -> Any:
+        received = Received("Dataplane", "2", (told,) if told else (), removed)
+        writes = notes.intake.decide(received, stored, full=False)
+        await notes.intake.applied(received, writes, full=False)
+        return writes
+
+    assert (await change(three)).puts == ()
+    assert len((await change(three, two.key, stored=(replace(two, version=1),))).puts) == 1
+    renewed = replace(three, labels={**three.labels, "a": "b"})
+    assert len((await change(renewed, stored=(replace(three, version=1),))).puts) == 1
+    assert (await change(two)).puts == ()

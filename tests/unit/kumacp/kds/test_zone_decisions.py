@@ -32,9 +32,9 @@ class TestTrust:
             ("one", "two", TWO, Standing.TRUSTED, "two"),
             ("one", "two", ONE, Standing.FOREIGN, None),
             ("", "two", ONE, Standing.FOREIGN, None),
-            ("one", "", config("kuma-default-dns-vips", "one"), Standing.UNKNOWN, None),
-            ("", "", config("kuma-cluster-id", ""), Standing.UNKNOWN, None),
-            ("", "", Received("Config", "1"), Standing.UNKNOWN, None),
+            ("one", "", config("kuma-default-dns-vips", "one"), Standing.FOREIGN, None),
+            ("", "", config("kuma-cluster-id", ""), Standing.TRUSTED, None),
+            ("", "", Received("Config", "1"), Standing.TRUSTED, None),
             ("", "", Received("Mesh", "1", ONE.resources), Standing.UNKNOWN, None),
         ],
     )

@@ -11,8 +11,10 @@ from kumacp.kds.zone_insight import (
     StreamKind,
     Subscription,
     told_by,
+    traffic,
     updated,
 )
+from kumamesh.delta import Counters
 from kumamesh.resources.insight import KdsStream
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -73,5 +75,11 @@ def test_a_zone_says_of_itself_what_has_room() -> None:
     assert TOLD.version.kuma_cp.kuma_cp_global_compatible
     assert (TOLD.zone_instance_id, TOLD.token_provided) == ("cp-1", True)
     assert told_by(Node("z", config="x" * (MAX_CONFIG_CHARS + 1)), token_provided=False).config == ""
+    long = told_by(Node("z", {"version": "9" * 2_000}, "", "i" * 2_000), token_provided=False)
+    assert (len(long.version.kuma_cp.version), len(long.zone_instance_id)) == (100, 100)
     old = told_by(Node("z", {"version": "1.0.0"}), token_provided=False)
     assert not old.version.kuma_cp.kuma_cp_global_compatible
+
+
+def test_only_types_that_there_are_have_counters() -> None:
+    assert traffic({"Mesh": Counters(3, 2, 1), "x" * 1_000: Counters(1)}) == {"Mesh": (3, 2, 1)}

@@ -156,7 +156,9 @@ def test_what_a_host_trusts_is_no_matter_of_the_sidecar() -> None:
 
 def test_a_service_that_dataplanes_offer_does_not_leave_by_the_egress() -> None:
     site = Site(world.zone_egress("e1"))
-    site.put(world.dataplane("b", address="10.0.1.1", inbounds=[world.inbound("httpbin")]))
+    inside = world.dataplane("b", address="10.0.1.1", inbounds=[world.inbound("httpbin")])
+    # Its listener too: peers in the mesh are told the tags of the proxy.
+    assert site.put(inside)[WEB].keys() == {CLUSTER, ENDPOINT, LISTENER}
     cluster = site.cluster()
     assert isinstance(cluster, ServiceCluster)
     assert cluster.peer == ""

@@ -104,7 +104,7 @@ def test_the_first_instance_of_another_zone_gives_permissive_clusters_their_seco
     touched = site.put(west())
     assert touched == {WEB: {CLUSTER: frozenset({"backend"}), ENDPOINT: frozenset({"backend"})}}
     (cluster,) = [input_ for input_ in site.inputs if isinstance(input_, ServiceCluster)]
-    assert (cluster.tls, cluster.edge_tls) == (False, True)
+    assert (cluster.tls, cluster.edges) == (False, True)
     assert site.put(west(2)) == {WEB: {ENDPOINT: frozenset({"backend"})}}
 
 

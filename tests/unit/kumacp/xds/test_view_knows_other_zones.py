@@ -58,7 +58,7 @@ def west(*offered: dict[str, Any], name: str = "i1", host: int = 9) -> Resource:
 def test_instances_of_other_zones_are_endpoints_of_sidecars_and_not_of_ingresses() -> None:
     zone = Zone(STRICT, backend())
     delta = zone.put(west())
-    assert delta == {"default": MeshDelta(endpoints=BACKEND, remote=BACKEND)}
+    assert delta == {"default": MeshDelta(endpoints=BACKEND, facts=BACKEND, remote=BACKEND)}
     assert [endpoint.address for endpoint in zone.mesh.endpoints("backend")] == ["10.0.0.1"]
     remote = Endpoint("192.0.2.9", 10001, weight=2, tags=TAGS, zone="west", edge=True)
     assert zone.mesh.outbound_endpoints("backend")[1:] == (remote,)
@@ -112,7 +112,7 @@ def test_a_service_that_is_only_elsewhere_speaks_what_its_tags_say() -> None:
     zone = Zone(world.mesh(), west(world.available("backend", **{"kuma.io/protocol": "grpc"})))
     assert zone.mesh.facts("backend") == ServiceFacts("grpc")
     zone.put(STRICT)
-    assert zone.mesh.facts("backend") == ServiceFacts("grpc", tls=True)
+    assert zone.mesh.facts("backend") == ServiceFacts("grpc", tls=True, edges=True)
 
 
 def test_all_who_are_called_must_speak_the_protocol() -> None:
@@ -124,18 +124,18 @@ def test_all_who_are_called_must_speak_the_protocol() -> None:
 
 def test_permissive_calls_other_zones_with_tls_whatever_this_one_is_ready_for() -> None:
     zone = Zone(world.mesh(mode="PERMISSIVE"), backend(), west())
-    assert zone.mesh.facts("backend") == ServiceFacts("http", tls=False, edge_tls=True)
+    assert zone.mesh.facts("backend") == ServiceFacts("http", tls=False, edges=True)
     zone.put(world.insight("b1", "ca-1"))
-    assert zone.mesh.facts("backend") == ServiceFacts("http", tls=True)
+    assert zone.mesh.facts("backend") == ServiceFacts("http", tls=True, edges=True)
     assert Zone(world.mesh(mode="PERMISSIVE"), west()).mesh.facts("backend").tls
-    assert not Zone(world.mesh(mode="PERMISSIVE"), backend()).mesh.facts("backend").edge_tls
+    assert not Zone(world.mesh(mode="PERMISSIVE"), backend()).mesh.facts("backend").edges
 
 
 def test_a_service_of_another_zone_is_inside_the_mesh() -> None:
     zone = Zone(STRICT, world.external_service("x1", "backend"))
     assert zone.mesh.facts("backend").external
     zone.put(west())
-    assert zone.mesh.facts("backend") == ServiceFacts("http", tls=True)
+    assert zone.mesh.facts("backend") == ServiceFacts("http", tls=True, edges=True)
     zone.put(west(world.available("backend", external=True)))
     assert zone.mesh.facts("backend").external
 

@@ -50,7 +50,7 @@ def test_service_cluster_has_the_default_limits() -> None:
     made = cluster(ServiceCluster("m", "s", "tcp", tls=False))
     limits = made.circuit_breakers.thresholds[0]
     found = [limits.max_connections, limits.max_pending_requests, limits.max_requests, limits.max_retries]
-    assert [one.value for one in found] == [1024, 1024, 1024, 3]
+    assert [one.value for one in found] == [1024, 1024, 1024, 1024]
     assert made.connect_timeout.seconds == 5
     assert made.eds_cluster_config.eds_config.HasField("ads")
 

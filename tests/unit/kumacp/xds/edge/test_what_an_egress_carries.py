@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from kumamesh.resource import Resource, ResourceKey
 EGRESS = Egress(outside_rbac)
 EGRESS_1 = ResourceKey("ZoneEgress", "", "egress-1")
 THROUGH = {"zoneEgress": True}
+OWN_CA = {"inline": base64.b64encode(world.AUTHORITIES[0]).decode()}
 WEB = UriMatch("spiffe://default/web")
 
 
@@ -143,6 +145,8 @@ def test_tags_choose_among_external_services() -> None:
     }
     assert chains["httpbin{mesh=default,version=v1}"].tags == (("version", "v1"),)
     assert len({chain.cluster for chain in chains.values()}) == 3
+    # What is decided for both in the same way is asked once.
+    assert [len(chain.rbacs) for chain in chains.values()] == [1, 1, 1]
 
 
 def test_tags_that_all_have_choose_nothing_and_need_no_cluster_of_their_own() -> None:
@@ -286,6 +290,7 @@ def test_it_asks_again_for_what_a_change_concerns() -> None:
         ("httpbin.example:443", {}, "fd00::2", ("/host.pem", True)),
         ("192.0.2.1:443", {}, "fd00::2", ("/host.pem", False)),
         ("httpbin.example:80", None, "10.0.9.2", ("", False)),
+        ("httpbin.example:443", {"caCert": OWN_CA}, "10.0.9.2", ("", False)),
     ],
 )
 def test_a_cluster_is_fitted_to_the_host_of_the_proxy(
