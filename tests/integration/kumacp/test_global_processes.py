@@ -140,6 +140,7 @@ def test_a_global_that_wants_tokens_lets_a_zone_in_as_soon_as_it_shows_one(tmp_p
         zone.wait_until(lambda: "authentication failed" in zone.log, "the refusal")
         assert world.get("/zones")["total"] == 0
         token_file.write_text(world.kumactl("generate", "zone-token", "--zone", "z1", "--scope", "cp"))
-        zone.wait_until(lambda: world.online("z1"), "z1 Online")
+        # A zone that was refused tries again after half a minute at most.
+        zone.wait_until(lambda: world.online("z1"), "z1 Online", timeout_s=90.0)
         subscription = world.get("/zones/z1/_overview")["zoneInsight"]["subscriptions"][-1]
         assert subscription["authTokenProvided"] is True
