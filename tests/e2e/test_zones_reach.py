@@ -51,6 +51,27 @@ def test_an_ingress_that_advertises_a_name_is_dialled_at_its_address(
     assert "localhost" in {item["networking"]["advertisedAddress"] for item in stored}
 
 
+def test_the_first_and_the_last_instance_in_another_zone_cost_no_request(
+    world: World, ingress: ZoneIngress
+) -> None:
+    """With the first one, the cluster becomes one that leads out of the zone."""
+    world["z1"].serve("basket")
+    web = world["z1"].caller("shopper", "basket")
+    world.ready()
+    web.reaches("basket", "z1")
+    with web.load("basket") as load:
+        load.wait_for(50)
+        there = world["z2"].serve("basket")
+        there.ready()
+        web.reaches("basket", "z1", "z2")
+        load.wait_for(50)
+        there.stop()
+        web.reaches("basket", "z1")
+        load.wait_for(50)
+    assert not load.failures
+    assert load.answers["z2"]
+
+
 def test_names_with_upper_case_and_names_that_do_not_fit_disturb_nobody(
     world: World, ingress: ZoneIngress
 ) -> None:

@@ -82,6 +82,7 @@ class Stream:
         self.releases: list[tuple[float, str]] = []
         self.told: set[ResourceKey] = set()
         self.begun_at = world.seconds
+        self.is_home = (zone.allowed or zone.remembered) in ("", self.sender.id)
         self.writes_left: int | None = None
         self.alive = True
         self.requests: deque[bytes] = deque()
@@ -258,13 +259,16 @@ class World:
             heard, since = self._evidence(stream, key)
             assert since is None or since > heard, f"{key} was deleted, and was there all the time"
             if stream.direction is Direction.DOWN:
-                known = stream.trust.trusted or key in stream.told
+                known = (stream.is_home and self._says_who_it_is(stream)) or key in stream.told
                 assert known, f"{key} was deleted, because another global never knew it"
             elif stream.receiver.heard_from.get(key) != stream.zone.id:
                 waited = self.seconds >= stream.begun_at + PATIENCE_S
                 told = any(each.type == key.type for each in stream.told)
                 assert waited or told, f"{key} was deleted, because the zone lost its memory"
             self.drop(stream.receiver, key)
+
+    def _says_who_it_is(self, stream: Stream) -> bool:
+        return ResourceKey(CONFIG, "", CLUSTER_ID) in stream.told
 
     def _evidence(self, stream: Stream, key: ResourceKey) -> tuple[int, int | None]:
         """When the receiver last heard of it, and since when the sender has it without a break."""

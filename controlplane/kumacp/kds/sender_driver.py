@@ -16,7 +16,7 @@ from kumacp.kds.parts import split
 from kumacp.kds.pause_driver import Pause
 from kumacp.kds.streams import Wire
 from kumacp.kds.traffic import Traffic
-from kumamesh.delta import Ack, Counters, DeltaResponse, DeltaSession, Dialect, Nack
+from kumamesh.delta import WILDCARD, Ack, Counters, DeltaResponse, DeltaSession, Dialect, Nack
 from kumamesh.xds import XdsResource
 
 log = logging.getLogger(__name__)
@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 _SHOWN_ERROR_CHARS = 2_000
 _MAX_TYPES = 100
 """Kuma has half as many."""
-_MAX_NAMES = 1_000_000
-"""What one stream may make this side remember."""
+_MAX_TYPE_CHARS = 100
+_ALL = frozenset({WILDCARD})
 
 
 class Sender:
@@ -120,11 +120,12 @@ class Sender:
 
     def _take(self, data: bytes) -> None:
         request, node = decode_request(data)
+        if not _ALL.issuperset((*request.subscribe, *request.unsubscribe)):
+            # Nobody does it, and a stranger could make this side remember a million names.
+            raise MalformedMessage("the stream asks for resources by their names: only * is known here")
         if request.type_url not in self._asked:
             self._begin(request.type_url, node)
         verdict = self._session.on_request(request, time.monotonic())
-        if self._session.size > _MAX_NAMES:
-            raise MalformedMessage(f"the stream asks for more than {_MAX_NAMES} resources")
         if isinstance(verdict, Ack):
             count(self.traffic.accepted, verdict.type_url)
         if isinstance(verdict, Nack):
@@ -138,6 +139,8 @@ class Sender:
     def _begin(self, type_: str, node: Node | None) -> None:
         if len(self._asked) >= _MAX_TYPES:
             raise MalformedMessage(f"the stream asks for more than {_MAX_TYPES} types of resources")
+        if len(type_) > _MAX_TYPE_CHARS:
+            raise MalformedMessage(f"the name of a type has more than {_MAX_TYPE_CHARS} characters")
         self._asked.add(type_)
         if node is not None:
             self._features |= node.features

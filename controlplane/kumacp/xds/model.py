@@ -73,8 +73,8 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ServiceCluster:
-    """EDS cluster of a kuma.io/service as outbounds of the mesh see it; with mTLS if `tls`. `edges`: some of its
-    endpoints lead out of the zone, and these always have mTLS.
+    """EDS cluster of a kuma.io/service as outbounds of the mesh see it; with mTLS if `tls`. `edges`: some of
+    its endpoints lead out of the zone, and these always have mTLS.
 
     `tags` are what an outbound asks for beyond kuma.io/service: they go into name and SNI, and the
     ClusterLoadAssignment of the same tags holds only the endpoints that have them. `peer` is the service

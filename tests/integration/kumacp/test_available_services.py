@@ -243,6 +243,19 @@ async def test_zone_proxies_have_an_admin_listener_where_they_are_reached(tmp_pa
             assert "kuma:envoy:admin" not in client.held[LISTENER]
 
 
+async def test_an_ingress_may_listen_at_a_name_and_be_known_by_one_that_means_nothing_here(
+    tmp_path: Path,
+) -> None:
+    async with running(await first_store(), tmp_path) as plane:
+        document = ingress("ingress-1", address="localhost", advertisedAddress="ingress.invalid")
+        async with await connect(plane, document) as client:
+            await client.until(lambda: "inbound:127.0.0.1:10001" in client.held[LISTENER])
+            await plane.put(dataplane("b-1", "backend"))
+            await tells(plane.store, {"backend": 1})
+            networking = (await plane.store.get(key())).spec.networking
+            assert (networking.address, networking.advertised_address) == ("localhost", "ingress.invalid")
+
+
 async def test_an_ingress_that_no_zone_can_reach_is_told_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,6 +16,8 @@ from global_plane import GlobalPlane, global_plane
 from kumacp.dpserver.tls_disk import CertificateFiles
 from kumacp.identity.server_cert_disk import ensure_server_certificate
 from kumacp.kds import admission, streams, zone_sync_driver
+from kumacp.kds.codec import encode_request
+from kumamesh.delta import DeltaRequest
 from kumamesh.jwt_peek import peek
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.secret import GlobalSecret, Secret
@@ -157,6 +159,28 @@ async def test_a_client_that_says_nothing_is_sent_away(
         code, text = await zone.open(streams.GLOBAL_TO_ZONE).ended()
     assert (code, text) == ("DEADLINE_EXCEEDED", "the first request did not come within 0.2 s")
     assert await plane.names("Zone") == set()
+
+
+@pytest.mark.parametrize(
+    ("requests", "said"),
+    [
+        ([DeltaRequest("Mesh", subscribe=("*", "a.", "b."))], "only * is known here"),
+        ([DeltaRequest("Mesh", subscribe=("*",)), DeltaRequest("Mesh", unsubscribe=("a.",))], "only * is"),
+        ([DeltaRequest("x" * 101, subscribe=("*",))], "the name of a type has more than 100 characters"),
+        ([DeltaRequest(f"t{n}", subscribe=("*",)) for n in range(101)], "more than 100 types of resources"),
+    ],
+)
+async def test_what_no_zone_asks_for_ends_the_stream(
+    plane: GlobalPlane, requests: list[DeltaRequest], said: str
+) -> None:
+    async with scripted_zone(plane.port) as zone:
+        asking = zone.asking()
+        for request in requests:
+            await asking.write(encode_request(request, zone.node))
+        code, text = await asking.ended()
+        assert code == "INVALID_ARGUMENT"
+        assert said in text
+        await zone.joined()
 
 
 async def test_one_zone_has_a_few_streams_of_a_kind(plane: GlobalPlane) -> None:

@@ -311,3 +311,16 @@ async def test_a_restarted_global_gets_and_gives_everything_again() -> None:
         await zone.joined()
         await zone.telling().serve(Dataplane=[zone.own(dataplane()), zone.own(dataplane("web-2"))])
         await plane.until_named("Dataplane", "web-1", "web-2")
+
+
+async def test_a_disabled_zone_that_leaves_is_seen_to_leave(plane: GlobalPlane) -> None:
+    async with scripted_zone(plane.port) as zone:
+        await zone.joined()
+        telling = zone.telling()
+        await telling.serve()
+        await plane.switch("zone-1", enabled=False)
+        for name in ("one", "two", "three"):
+            await telling.tell("Dataplane", [zone.own(dataplane(name))])
+        await plane.until_insight(lambda seen: seen.online)
+    await plane.until_insight(lambda seen: not seen.online)
+    assert await plane.names("Dataplane") == set()

@@ -22,8 +22,8 @@ MAX_RETRIES = 1024
 """Kuma has 3: a fourth caller who meets a dead instance at the same moment would get a 503 (decision 0018)."""
 
 MAX_REQUESTS_TO_OTHER_ZONES = 1000
-"""Of one connection. An ingress spreads connections, not requests: one that stays open for ever would keep all
-that it carries with one instance."""
+"""Of one connection. An ingress spreads connections, not requests: one that stays open for ever would keep
+all that it carries with one instance."""
 
 TCP_CONNECT_ATTEMPTS = 5
 HTTP_RETRIES = 5

@@ -156,9 +156,9 @@ class Edge:
         carried = self._services.get(view.name, set())
         self._refresh_services(view, carried.union(self._carrier.services(view)), touched)
         trusted = tuple(self._carrier.trusted(view))
-        if trusted != self._trusted.get(view.name, ()):
+        self._stale = self._stale or trusted != self._trusted.pop(view.name, ())
+        if trusted:
             self._trusted[view.name] = trusted
-            self._stale = True
         for proxy in self._proxies.values():
             self._want_identity(view, proxy)
 

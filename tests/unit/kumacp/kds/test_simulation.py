@@ -246,7 +246,7 @@ def said(resource: Resource) -> tuple[Spec, dict[str, str]]:
 
 
 TestSync = SyncMachine.TestCase
-TestSync.settings = settings(max_examples=100, stateful_step_count=40, deadline=None, derandomize=True)
+TestSync.settings = settings(max_examples=200, stateful_step_count=40, deadline=None, derandomize=True)
 
 
 def test_the_types_of_the_simulation_travel_in_both_forms() -> None:
