@@ -48,3 +48,18 @@ def test_a_demo_that_is_interrupted_ends_in_order(demo: Program, tmp_path: Path)
     assert not _living(started)
     assert "everything is stopped and removed" in demo.log
     assert not list(tmp_path.glob("kuma-demo-*"))
+
+
+def test_the_demo_with_two_zones_shows_what_goes_on_without_global(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "kumadp", "demo", "--zones", "2"]
+    program = Program("demo", argv, tmp_path, {"HOME": str(tmp_path), "TMPDIR": str(tmp_path)})
+    assert program.process.wait(300) == 0, program.log
+    rows = {line[5:50].strip(): line[60:] for line in program.log.splitlines()}
+    across = next(text for step, text in rows.items() if step.startswith("web -> http://backend.mesh"))
+    assert "40 requests: backend-zone-2 40; the caller is URI=spiffe://default/web" in across
+    without_global = rows["global control plane killed: calls go on"]
+    assert "FAILED" not in without_global
+    assert "backend-zone-1" in without_global
+    assert rows["backend of zone-1 killed: others take over"].endswith("then 40 requests: backend-zone-2 40")
+    assert rows["global back: zones join again"].endswith("zone-1 Online, zone-2 Online")
+    assert not list(tmp_path.glob("kuma-demo-*"))

@@ -19,7 +19,7 @@ MAX_CONNECTIONS = 1024
 MAX_PENDING_REQUESTS = 1024
 MAX_REQUESTS = 1024
 MAX_RETRIES = 1024
-"""Kuma has 3: a fourth caller who meets a dead instance at the same moment would get a 503 (decision 0018)."""
+"""Kuma has 3: a fourth caller who meets a dead instance at that moment would get a 503 (decision 0018)."""
 
 MAX_REQUESTS_TO_OTHER_ZONES = 1000
 """Of one connection. An ingress spreads connections, not requests: one that stays open for ever would keep
