@@ -78,6 +78,7 @@ def test_a_service_in_two_zones_is_one(scene: Scene) -> None:
 
 
 @pytest.mark.promise("A07", part="whole")
+@pytest.mark.promise("B11", part="whole")
 @pytest.mark.promise("A08", part="whole")
 @pytest.mark.promise("A09", part="whole")
 def test_an_ingress_offers_what_its_zone_has(scene: Scene) -> None:

@@ -156,7 +156,8 @@ class Edge:
         carried = self._services.get(view.name, set())
         self._refresh_services(view, carried.union(self._carrier.services(view)), touched)
         trusted = tuple(self._carrier.trusted(view))
-        self._stale = self._stale or trusted != self._trusted.pop(view.name, ())
+        before = self._trusted.pop(view.name, ())
+        self._stale = self._stale or trusted != before
         if trusted:
             self._trusted[view.name] = trusted
         for proxy in self._proxies.values():

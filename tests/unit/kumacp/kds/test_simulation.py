@@ -111,6 +111,7 @@ class SyncMachine(RuleBasedStateMachine):
         stream = self.connected(number, direction, anew=anew)
         stream.writes_left = crash_after
         self.converse([stream])
+        stream.writes_left = None
 
     @rule(anew=st.booleans())
     def all_streams_say_all(self, anew: bool) -> None:
