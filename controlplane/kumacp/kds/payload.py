@@ -7,15 +7,14 @@ form of the messages is that of the specs, except that durations have no other u
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from typing import Any as Json
 
 from google.protobuf import json_format
 from google.protobuf.any_pb2 import Any
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, EncodeError, Message
 
+from kumacp.kds.fields import to_body, to_message
 from kumacp.kds.messages import MalformedMessage
 from kumacp.kds.wire.insight_pb2 import (
     DataplaneInsight,
@@ -27,7 +26,6 @@ from kumacp.kds.wire.kds_pb2 import KumaResource
 from kumacp.kds.wire.mesh_pb2 import ExternalService, Mesh, TrafficPermission, VirtualOutbound
 from kumacp.kds.wire.proxy_pb2 import Dataplane, ZoneEgress, ZoneIngress
 from kumacp.kds.wire.system_pb2 import Config, Secret
-from kumamesh.durations import parse_duration
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.registry import ResourceType
 from kumamesh.resources.rest import spec_to_json
@@ -36,12 +34,8 @@ from kumamesh.resources.translate import check
 
 _URL = "type.googleapis.com/"
 KUMA_RESOURCE_URL = _URL + KumaResource.DESCRIPTOR.full_name
-_GOOGLE = "google.protobuf"
-_DURATION, _STRUCT = f"{_GOOGLE}.Duration", f"{_GOOGLE}.Struct"
 _SHOWN_VIOLATIONS = 3
 _LONGEST_REASON = 200
-_EXACT = 2**53
-"""A float has every whole number up to here."""
 _SECRETS = ("Secret", "GlobalSecret")
 
 MESSAGES: Mapping[str, type[Message]] = {
@@ -110,9 +104,8 @@ def _write_spec(resource: Resource) -> Any:
     if message_type is None:
         text = json.dumps(body, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
         return Any(value=text.encode())
-    descriptor = message_type.DESCRIPTOR
-    message = json_format.ParseDict(_changed(body, _places(descriptor, _DURATION), _seconds), message_type())
-    return Any(type_url=_URL + descriptor.full_name, value=message.SerializeToString(deterministic=True))
+    value = to_message(body, message_type).SerializeToString(deterministic=True)
+    return Any(type_url=_URL + message_type.DESCRIPTOR.full_name, value=value)
 
 
 def _read_spec(type_: ResourceType, spec: Any) -> Mapping[str, Json]:
@@ -123,10 +116,9 @@ def _read_spec(type_: ResourceType, spec: Any) -> Mapping[str, Json]:
     if spec.type_url.rpartition("/")[2] != descriptor.full_name:
         raise Unreadable(f"spec: is of type {spec.type_url[:100]!r}, not {descriptor.full_name}")
     try:
-        body = json_format.MessageToDict(message_type.FromString(spec.value))
+        return to_body(message_type.FromString(spec.value))
     except (DecodeError, json_format.Error, ValueError, OverflowError, RecursionError):
         raise Unreadable(f"spec: is not a {descriptor.full_name}") from None
-    return _object(_changed(body, _places(descriptor, _STRUCT), _whole_numbers))
 
 
 def _read_json(spec: Any) -> Mapping[str, Json]:
@@ -145,49 +137,3 @@ def _object(value: Json) -> Mapping[str, Json]:
     if isinstance(value, dict):
         return value
     raise Unreadable("spec: must be an object")
-
-
-_Places = Mapping[str, Json]
-"""Names in JSON that lead to messages of one type: None at the last one, else the places below it."""
-
-
-@cache
-def _places(message: Descriptor, wanted: str) -> _Places:
-    """Where messages called `wanted` are; no map of ours leads to one."""
-    found: dict[str, Json] = {}
-    for field in message.fields:
-        below = field.message_type
-        if below is None or below.GetOptions().map_entry:
-            continue
-        if below.full_name == wanted:
-            found[field.json_name] = None
-        elif below.file.package != _GOOGLE and (places := _places(below, wanted)):
-            found[field.json_name] = places
-    return found
-
-
-def _changed(body: Json, places: _Places | None, change: Callable[[Json], Json]) -> Json:
-    """The JSON with what is at the places changed."""
-    if places is None:
-        return change(body)
-    if isinstance(body, list):
-        return [_changed(item, places, change) for item in body]
-    if not places or not isinstance(body, dict):
-        return body
-    found = {key: _changed(body[key], below, change) for key, below in places.items() if key in body}
-    return {**body, **found}
-
-
-def _seconds(duration: str) -> str:
-    """`5m` in the only unit that protobuf's JSON has."""
-    return f"{parse_duration(duration):.9f}".rstrip("0").rstrip(".") + "s"
-
-
-def _whole_numbers(value: Json) -> Json:
-    """Numbers of a Struct are floats: those that were whole are made whole again."""
-    if isinstance(value, dict):
-        return {key: _whole_numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_whole_numbers(item) for item in value]
-    is_whole = isinstance(value, float) and abs(value) <= _EXACT and value.is_integer()
-    return int(value) if is_whole else value

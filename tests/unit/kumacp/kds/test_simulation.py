@@ -6,24 +6,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from kds_resources import resource_of
 from kds_world import ControlPlane, Direction, Stream, World, is_synced
 from kumacp.kds.catalog import FLOWS
 from kumacp.kds.payload import MESSAGES
-from kumamesh.names import ORIGIN_LABEL, ZONE_LABEL, ZONE_TAG
+from kumamesh.names import ZONE_LABEL
 from kumamesh.resource import Resource, ResourceKey
-from kumamesh.resources.base import FrozenMap, Spec
-from kumamesh.resources.dataplane import Dataplane, Inbound, Networking
-from kumamesh.resources.permission import (
-    From,
-    FromDefault,
-    MeshTrafficPermission,
-    Selector,
-    TargetRef,
-    TrafficPermission,
-)
-from kumamesh.resources.registry import TYPES
-from kumamesh.resources.secret import Secret
-from kumamesh.resources.zone import ZoneIngress, ZoneIngressNetworking
+from kumamesh.resources.base import Spec
 
 ZONES, PLACES = st.integers(0, 1), st.integers(0, 2)
 DIRECTIONS = st.sampled_from(Direction)
@@ -31,36 +20,6 @@ OF_GLOBAL = ("Mesh", "TrafficPermission", "MeshTrafficPermission", "Secret")
 OF_ZONES = ("Dataplane", "ZoneIngress", "MeshTrafficPermission", "Secret")
 NAMES = st.sampled_from("ab")
 VARIANTS = st.integers(0, 2)
-
-
-def spec_of(type_: str, zone: str, variant: int, *, valid: bool = True) -> Spec:
-    """Like what people and proxies write; an ingress that is not valid has no port."""
-    match type_:
-        case "Secret":
-            return Secret(data=bytes([variant]))
-        case "Dataplane":
-            tags = FrozenMap({"kuma.io/service": "web", ZONE_TAG: zone})
-            inbound = Inbound(port=8080 + variant, tags=tags)
-            return Dataplane(networking=Networking(address="10.0.0.1", inbound=(inbound,)))
-        case "ZoneIngress":
-            networking = ZoneIngressNetworking(address="10.0.0.1", port=10001 + variant if valid else 0)
-            return ZoneIngress(zone=zone, networking=networking)
-        case "MeshTrafficPermission":
-            allow = From(target_ref=TargetRef(kind="Mesh"), default=FromDefault(action="Allow"))
-            return MeshTrafficPermission(target_ref=TargetRef(kind="Mesh"), from_=(allow,))
-        case "TrafficPermission":
-            everybody = (Selector(match=FrozenMap({"kuma.io/service": "*"})),)
-            return TrafficPermission(sources=everybody, destinations=everybody)
-        case _:
-            return TYPES[type_].spec()
-
-
-def resource_of(
-    type_: str, name: str, variant: int, origin: str, zone: str = "", *, valid: bool = True
-) -> Resource:
-    mesh = "default" if TYPES[type_].mesh_scoped else ""
-    labels = {ORIGIN_LABEL: origin, "variant": str(variant), **({ZONE_LABEL: zone} if zone else {})}
-    return Resource(ResourceKey(type_, mesh, name), spec_of(type_, zone, variant, valid=valid), labels)
 
 
 class SyncMachine(RuleBasedStateMachine):
@@ -110,13 +69,13 @@ class SyncMachine(RuleBasedStateMachine):
         """All that does not wait for time to pass, if its receiver lives so long."""
         stream = self.connected(number, direction, anew=anew)
         stream.writes_left = crash_after
-        self.converse([stream])
+        self.world.converse([stream])
         stream.writes_left = None
 
     @rule(anew=st.booleans())
     def all_streams_say_all(self, anew: bool) -> None:
         ends = [(number, direction) for number in range(2) for direction in Direction]
-        self.converse([self.connected(*end, anew=anew) for end in ends])
+        self.world.converse([self.connected(*end, anew=anew) for end in ends])
 
     @precondition(lambda self: self.world.streams)
     @rule(pick=st.integers(0, 3), step=st.sampled_from(["request", "send", "response"]))
@@ -167,18 +126,6 @@ class SyncMachine(RuleBasedStateMachine):
         present = self.world.streams.get((zone.name, direction))
         return self.world.connect(zone, direction) if anew or present is None else present
 
-    def converse(self, streams: list[Stream]) -> None:
-        for _ in range(200):
-            for stream in streams:
-                while stream.requests:
-                    self.world.hear_request(stream)
-                self.world.send(stream)
-                for _ in range(len(stream.responses)):
-                    self.world.hear_response(stream)
-            if not any(stream.requests for stream in streams):
-                return
-        raise AssertionError("they talk without end")
-
     @invariant()
     def what_people_made_is_there(self) -> None:
         for place in self.places:
@@ -212,12 +159,12 @@ class SyncMachine(RuleBasedStateMachine):
                 if (zone.name, direction) not in self.world.streams:
                     self.world.connect(zone, direction)
         for _ in range(5):
-            self.converse(list(self.world.streams.values()))
+            self.world.converse(list(self.world.streams.values()))
             self.world.seconds += 3_600.0
             for stream in self.world.streams.values():
                 self.world.release(stream)
             self.what_people_made_is_there()
-        self.converse(list(self.world.streams.values()))
+        self.world.converse(list(self.world.streams.values()))
 
     def check_what_global_knows(self, zone: ControlPlane) -> None:
         stored = {
@@ -247,7 +194,7 @@ def said(resource: Resource) -> tuple[Spec, dict[str, str]]:
 
 
 TestSync = SyncMachine.TestCase
-TestSync.settings = settings(max_examples=200, stateful_step_count=40, deadline=None, derandomize=True)
+TestSync.settings = settings(max_examples=300, stateful_step_count=40, deadline=None, derandomize=True)
 
 
 def test_the_types_of_the_simulation_travel_in_both_forms() -> None:
