@@ -8,6 +8,7 @@ import fuzz_dns
 import fuzz_forward
 import fuzz_front
 import fuzz_health
+import fuzz_kds
 import fuzz_resources
 import fuzz_servers
 import fuzz_tokens
@@ -22,4 +23,5 @@ ALL = (
     *fuzz_agent.TARGETS,
     *fuzz_dns.TARGETS,
     *fuzz_forward.TARGETS,
+    *fuzz_kds.TARGETS,
 )

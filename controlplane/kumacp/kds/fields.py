@@ -29,6 +29,9 @@ _Change = Callable[[Json], Json]
 _EXACT = 2**53
 """A float has every whole number up to here."""
 _NANOS = 1e9
+_GOOGLE = "google.protobuf."
+_WRAPPED = ("Bool", "Double", "String", "UInt32")
+"""What the wrappers hold that JSON has, too."""
 _64_BITS = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
 
 
@@ -76,16 +79,13 @@ def _value(wrapper: Json) -> Json:
     return wrapper.value
 
 
-_GOOGLE = "google.protobuf."
 _WRITERS: Mapping[str, _Change] = MappingProxyType(
     {
         f"{_GOOGLE}Timestamp": parse_time,
         f"{_GOOGLE}Duration": _seconds,
         f"{_GOOGLE}Struct": _struct,
         f"{_GOOGLE}BytesValue": _wrapped_bytes,
-        **dict.fromkeys(
-            (f"{_GOOGLE}{kind}Value" for kind in ("Bool", "Double", "String", "UInt32")), _wrapped
-        ),
+        **dict.fromkeys((f"{_GOOGLE}{kind}Value" for kind in _WRAPPED), _wrapped),
     }
 )
 """By message, where the JSON is no object with its fields."""
@@ -124,6 +124,8 @@ def _field_writer(field: FieldDescriptor) -> _Change | None:
 @cache
 def _reader(message: Descriptor) -> _Change:
     """Makes JSON of a message."""
+    if (known := _READERS.get(message.full_name)) is not None:
+        return known
     readers = {field.number: (field.json_name, _field_reader(field)) for field in message.fields}
 
     def read(value: Message) -> Mapping[str, Json]:
@@ -133,7 +135,7 @@ def _reader(message: Descriptor) -> _Change:
             body[json_name] = held if change is None else change(held)
         return body
 
-    return _READERS.get(message.full_name, read)
+    return read
 
 
 def _field_reader(field: FieldDescriptor) -> _Change | None:
@@ -176,9 +178,7 @@ _READERS: Mapping[str, _Change] = MappingProxyType(
         f"{_GOOGLE}Timestamp": lambda timestamp: timestamp.ToDatetime(UTC),
         f"{_GOOGLE}Duration": Duration.ToJsonString,
         f"{_GOOGLE}Struct": _read_struct,
-        **dict.fromkeys(
-            (f"{_GOOGLE}{kind}Value" for kind in ("Bool", "Bytes", "Double", "String", "UInt32")), _value
-        ),
+        **dict.fromkeys((f"{_GOOGLE}{kind}Value" for kind in ("Bytes", *_WRAPPED)), _value),
     }
 )
 
