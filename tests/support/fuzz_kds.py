@@ -73,7 +73,7 @@ def _decide(received: Received) -> None:
         except UnexpectedType as error:
             _shown(str(error))
             continue
-        down = from_global(received, stored, full=full, zone="east", trusted=True)
+        down = from_global(received, stored, full=full, zone="east")
         up = from_zone(received, stored, full=full, zone="east", hashed=False, trusted=False)
         assert not up.deletes
         for resource in (*down.puts, *up.puts):

@@ -81,6 +81,7 @@ class Stream:
         self.withheld = Withheld()
         self.releases: list[tuple[float, str]] = []
         self.told: set[ResourceKey] = set()
+        self.kept: list[tuple[int, Received, bool]] = []
         self.begun_at = world.seconds
         self.is_home = (zone.allowed or zone.remembered) in ("", self.sender.id)
         self.writes_left: int | None = None
@@ -198,8 +199,15 @@ class World:
         received = stream.assembly.add(decode_response(data))
         if received is None:
             return
+        stream.kept.append((sent_at, received, stream.subscriber.receive(received)))
+        if stream.direction is Direction.DOWN:
+            stream.trust.note(received)
+            if not stream.trust.trusted:
+                return
+        kept, stream.kept = stream.kept, []
         try:
-            self._take(stream, received, sent_at)
+            for item in kept:
+                self._take(stream, *item)
         except Crash:
             self.restart(stream.receiver)
 
@@ -224,8 +232,7 @@ class World:
                 return
         raise AssertionError("they talk without end")
 
-    def _take(self, stream: Stream, received: Received, sent_at: int) -> None:
-        full = stream.subscriber.receive(received)
+    def _take(self, stream: Stream, sent_at: int, received: Received, full: bool) -> None:
         held = stream.receiver.of(received.type)
         writes = self._decide(stream, received, held, full=full)
         for key in {resource.key for resource in received.resources} | received.unread:
@@ -244,16 +251,16 @@ class World:
     def _decide(self, stream: Stream, received: Received, held: list[Resource], *, full: bool) -> Writes:
         if stream.direction is Direction.UP:
             return stream.intake.decide(received, held, full=full)
-        stream.trust.note(received)
-        trusted = stream.trust.trusted
-        return decide_from_global(received, held, full=full, zone=stream.zone.name, trusted=trusted)
+        known = ResourceKey(CONFIG, "", CLUSTER_ID) in stream.told or received.type == CONFIG
+        assert known, "something was taken in before it was known who sent it"
+        assert stream.is_home, "something of another global was taken in"
+        return decide_from_global(received, held, full=full, zone=stream.zone.name)
 
     def _applied(self, stream: Stream, received: Received, writes: Writes, *, full: bool) -> None:
         if stream.direction is Direction.UP:
             run(stream.intake.applied(received, writes, full=full))
-        elif received.type == CONFIG and stream.trust.trusted:
-            stream.zone.remembered = stream.trust.named
-            self._delete(stream, stream.withheld.take())
+        elif stream.trust.to_remember is not None:
+            stream.zone.remembered = stream.trust.remembered = stream.trust.named
 
     def _write(self, stream: Stream, writes: Writes) -> None:
         for resource in writes.puts:
@@ -271,17 +278,11 @@ class World:
                 continue
             heard, since = self._evidence(stream, key)
             assert since is None or since > heard, f"{key} was deleted, and was there all the time"
-            if stream.direction is Direction.DOWN:
-                known = (stream.is_home and self._says_who_it_is(stream)) or key in stream.told
-                assert known, f"{key} was deleted, because another global never knew it"
-            elif stream.receiver.heard_from.get(key) != stream.zone.id:
+            if stream.direction is Direction.UP and stream.receiver.heard_from.get(key) != stream.zone.id:
                 waited = self.seconds >= stream.begun_at + PATIENCE_S
                 told = any(each.type == key.type for each in stream.told)
                 assert waited or told, f"{key} was deleted, because the zone lost its memory"
             self.drop(stream.receiver, key)
-
-    def _says_who_it_is(self, stream: Stream) -> bool:
-        return ResourceKey(CONFIG, "", CLUSTER_ID) in stream.told
 
     def _evidence(self, stream: Stream, key: ResourceKey) -> tuple[int, int | None]:
         """When the receiver last heard of it, and since when the sender has it without a break."""

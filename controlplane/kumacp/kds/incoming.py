@@ -25,11 +25,9 @@ class Writes:
     refused: tuple[str, ...] = ()
 
 
-def from_global(
-    received: Received, stored: Sequence[Resource], *, full: bool, zone: str, trusted: bool
-) -> Writes:
-    """What the zone writes. `stored` are all resources of the type; `full` tells that the response is all
-    that global has of it, `trusted` that what is absent from it is to be deleted."""
+def from_global(received: Received, stored: Sequence[Resource], *, full: bool, zone: str) -> Writes:
+    """What the zone writes. `full` tells that the response is all that global has of the type; then `stored`
+    are all resources of it, else at least those that the response names."""
     keeps_own = made_in_zones(received.type)
 
     def foreign(resource: Resource) -> bool:
@@ -48,14 +46,15 @@ def from_global(
         if resource.labels.get(names.ZONE_LABEL) != zone
     ]
     take = _Take(resources, received.removed, received.unread)
-    return _writes(take, stored, foreign, refusal, full=full, trusted=trusted)
+    return _writes(take, stored, foreign, refusal, full=full, trusted=True)
 
 
 def from_zone(
     received: Received, stored: Sequence[Resource], *, full: bool, zone: str, hashed: bool, trusted: bool
 ) -> Writes:
-    """What global writes. A zone cannot touch, nor pretend to be, another one. `hashed` tells that names
-    come with a suffix that makes them unique among all zones; others get the name of the zone before them."""
+    """What global writes; `stored` as above. A zone cannot touch, nor pretend to be, another one. `hashed`
+    tells that names come with a suffix that makes them unique among all zones; others get the name of the
+    zone before them. What is absent from a list that is not `trusted` is not deleted yet."""
 
     def of_zone(resource: Resource) -> bool:
         labels = resource.labels

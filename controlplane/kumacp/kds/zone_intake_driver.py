@@ -47,7 +47,7 @@ class ZoneIntake:
         return self._trust.trusted
 
     def decide(self, received: Received, stored: Sequence[Resource], *, full: bool) -> Writes:
-        return from_global(received, stored, full=full, zone=self._zone, trusted=True)
+        return from_global(received, stored, full=full, zone=self._zone)
 
     async def applied(self, received: Received, writes: Writes, *, full: bool) -> None:
         if (id_ := self._trust.to_remember) is not None:

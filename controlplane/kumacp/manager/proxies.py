@@ -32,6 +32,23 @@ def gateway_violations(spec: Dataplane) -> tuple[Violation, ...]:
     return (Violation("networking.gateway.type", text),)
 
 
+def identity_violations(spec: Dataplane) -> tuple[Violation, ...]:
+    """Services named like the zone egress: a workload of one would have the egress' identity, and could answer
+    in its place for whatever is outside the mesh."""
+    text = f"{names.ZONE_EGRESS_SERVICE!r} is the name that zone egresses have in certificates; use another"
+    gateway = spec.networking.gateway
+    of_gateway = [("networking.gateway", gateway.tags)] if gateway else []
+    of_inbounds = [
+        (f"networking.inbound[{index}]", inbound.tags)
+        for index, inbound in enumerate(spec.networking.inbound)
+    ]
+    return tuple(
+        Violation(f'{path}.tags["{names.SERVICE_TAG}"]', text)
+        for path, tags in (*of_gateway, *of_inbounds)
+        if tags.get(names.SERVICE_TAG) == names.ZONE_EGRESS_SERVICE
+    )
+
+
 def registered_as_before(old: Resource, new: Resource) -> Resource:
     """A proxy that is here because it connected stays so when somebody edits its resource: it still goes when
     the proxy goes."""

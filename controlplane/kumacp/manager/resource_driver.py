@@ -13,6 +13,7 @@ from kumacp.manager.labels import Place, labelled, of_global, of_zone
 from kumacp.manager.proxies import (
     PROXY_TYPES,
     gateway_violations,
+    identity_violations,
     offering_as_before,
     placed,
     registered_as_before,
@@ -131,7 +132,7 @@ class ResourceManager:
         elif given.type == "Mesh":
             _refuse(mesh_rules.backend_violations(given.spec))
         elif given.type == "Dataplane" and mesh is not None:
-            _refuse(gateway_violations(given.spec))
+            _refuse((*gateway_violations(given.spec), *identity_violations(given.spec)))
             _refuse(membership.violations(mesh.name, mesh.spec, given.spec))
 
     def _labelled(self, given: Resource) -> Resource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,7 +50,8 @@ def test_labels_of_later_versions_stay_numbers() -> None:
 def test_whole_numbers_of_a_struct_stay_whole() -> None:
     conf = {"a": 1, "b": [2.5, {"c": -3}], "d": None, "e": 1e300}
     body = {"mtls": {"backends": [{"conf": conf}]}}
-    assert repr(to_body(to_message(body, Mesh))) == repr(body)
+    found = to_body(to_message(body, Mesh))
+    assert json.dumps(found, sort_keys=True) == json.dumps(body, sort_keys=True)
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
@@ -75,12 +77,11 @@ def test_more_digits_than_a_moment_has() -> None:
         ({"inbound": [{"port": 1}, {"port": 2**32}]}, "networking.inbound.port: .*range"),
         ({"inbound": [{"tags": {"a": 1}}]}, "networking.inbound.tags: "),
         ({"inbound": [{"state": "Nope"}]}, "networking.inbound.state: .*Nope"),
-        ({"inbound": [{"serviceProbe": {"unhealthyThreshold": -1}}]}, "inbound.serviceProbe.unhealthyThreshold"),
+        ({"inbound": [{"serviceProbe": {"unhealthyThreshold": -1}}]}, "networking.inbound.serviceProbe.unh"),
         ({"address": "\ud800"}, "networking.address: "),
         ({"elsewhere": 1}, "networking.elsewhere: "),
-        ([], "networking: "),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_named(networking: Any, path: str) -> None:
-    with pytest.raises(Unfit, match=f"^{path}" if path.startswith("networking") else path):
+    with pytest.raises(Unfit, match=f"^{path}"):
         to_message({"networking": networking}, Dataplane)

@@ -32,17 +32,8 @@ def stored(type_: str, name: str, labels: Mapping[str, str] | None = None, spec:
     return replace(a(type_, name, labels, spec), version=4, creation_time=THEN, modification_time=THEN)
 
 
-def down(
-    type_: str,
-    told: list[Resource],
-    held: list[Resource],
-    *,
-    full: bool = True,
-    trusted: bool = True,
-    **more: Any,
-) -> Writes:
-    received = Received(type_, "1", tuple(told), **more)
-    return from_global(received, held, full=full, zone="east", trusted=trusted)
+def down(type_: str, told: list[Resource], held: list[Resource], *, full: bool = True, **more: Any) -> Writes:
+    return from_global(Received(type_, "1", tuple(told), **more), held, full=full, zone="east")
 
 
 def up(
@@ -87,22 +78,14 @@ def test_types_that_only_global_makes_are_taken_from_the_zone(type_: str) -> Non
     assert down(type_, [a(type_, "own", {"team": "x"})], [own]).puts[0].labels == {**GLOBAL, "team": "x"}
 
 
-def test_a_list_that_is_not_trusted_deletes_nothing() -> None:
-    gone = stored("Mesh", "gone", GLOBAL)
-    assert down("Mesh", [], [gone], trusted=False) == Writes(withheld=(gone.key,))
-
-
 def test_changes_delete_what_they_name_and_nothing_else() -> None:
     one, other, own = (
         stored("ZoneIngress", "1", GLOBAL),
         stored("ZoneIngress", "2", GLOBAL),
         stored("ZoneIngress", "3"),
     )
-    for trusted in (True, False):
-        writes = down(
-            "ZoneIngress", [], [one, other, own], full=False, trusted=trusted, removed=(one.key, own.key)
-        )
-        assert writes == Writes(deletes=(one.key,))
+    writes = down("ZoneIngress", [], [one, other, own], full=False, removed=(one.key, own.key))
+    assert writes == Writes(deletes=(one.key,))
     assert down("ZoneIngress", [], [], full=False, removed=(one.key,)) == Writes()
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kumacp.manager.labels import Place
-from kumacp.manager.proxies import placed, registered_as_before
+from kumacp.manager.proxies import identity_violations, placed, registered_as_before
 from kumamesh.resource import InvalidResource, Resource, ResourceKey
 from kumamesh.resources.dataplane import Dataplane, Gateway, Inbound, Networking
 from kumamesh.resources.zone import ZoneEgress, ZoneIngress
@@ -91,3 +91,13 @@ def test_an_edited_proxy_stays_what_its_connection_made(
 ) -> None:
     stored, given = (replace(dataplane(), labels=labels) for labels in (old, new))
     assert registered_as_before(stored, given).labels == kept
+
+
+def test_no_workload_has_the_identity_of_the_zone_egress() -> None:
+    taken = {"kuma.io/service": "zone-egress"}
+    inbounds = (Inbound(port=80, tags={"kuma.io/service": "web"}), Inbound(port=81, tags=taken))
+    found = identity_violations(dataplane(inbound=inbounds).spec)
+    assert [each.field for each in found] == ['networking.inbound[1].tags["kuma.io/service"]']
+    assert "'zone-egress' is the name that zone egresses have" in found[0].message
+    gateway = identity_violations(dataplane(gateway=Gateway(tags=taken)).spec)
+    assert [each.field for each in gateway] == ['networking.gateway.tags["kuma.io/service"]']
