@@ -63,7 +63,7 @@ def _seconds(text: str) -> Duration:
     return duration
 
 
-def _struct(body: Mapping[str, Json]) -> Struct:
+def _struct(body: dict[str, Json]) -> Struct:
     return json_format.ParseDict(body, Struct())
 
 
@@ -191,7 +191,7 @@ def _misfit(values: Mapping[str, Json], type_: type[Message]) -> Iterator[str]:
             type_(**{name: value})
         except (TypeError, ValueError):
             yield fields[name].json_name if name in fields else name
-            below = fields[name].message_type if name in fields else None
+            below: Json = fields[name].message_type if name in fields else None
             if below is not None and not below.GetOptions().map_entry:
                 for item in value if isinstance(value, list) else [value]:
                     if isinstance(item, dict):

@@ -33,8 +33,8 @@ def gateway_violations(spec: Dataplane) -> tuple[Violation, ...]:
 
 
 def identity_violations(spec: Dataplane) -> tuple[Violation, ...]:
-    """Services named like the zone egress: a workload of one would have the egress' identity, and could answer
-    in its place for whatever is outside the mesh."""
+    """Services named like the zone egress: a workload of one would have its identity, and could answer in its
+    place for whatever is outside the mesh."""
     text = f"{names.ZONE_EGRESS_SERVICE!r} is the name that zone egresses have in certificates; use another"
     gateway = spec.networking.gateway
     of_gateway = [("networking.gateway", gateway.tags)] if gateway else []
