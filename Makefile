@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready
 LOCK := requirements/dev.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench promises fuzz hardening goldens lock docs clean
+.PHONY: help setup demo test check bench promises fuzz hardening goldens protos lock docs clean
 
 help:
 	@echo "make setup     install the locked dependencies into .venv (the others do it, too)"
@@ -20,6 +20,7 @@ help:
 	@echo "make fuzz      millions of inputs for every parser of outside bytes; prints a table"
 	@echo "make hardening the long forms: 100 kill -9 under writes, 3,000 connects at once, 10,000 idle connections"
 	@echo "make goldens   write the golden files anew"
+	@echo "make protos    write what protoc makes of the messages between control planes"
 	@echo "make docs      write docs/reference anew"
 	@echo "make lock      resolve the dependencies anew"
 	@echo "make clean     remove everything that these made"
@@ -63,6 +64,9 @@ hardening: setup
 
 goldens: setup
 	UPDATE_GOLDENS=1 $(BIN)/python -m pytest -q tests/golden
+
+protos: setup
+	$(BIN)/python scripts/kds_protos.py
 
 docs: setup
 	$(BIN)/python scripts/reference_docs.py

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kumadp import dns_client
 from kumadp.demo import rest_client
 from kumadp.demo.process import Program
 from kumamesh.errors import UserError
@@ -22,7 +24,12 @@ class ControlPlane:
     program: Program
     api: str
     dp_server: int
+    diagnostics: int
     certificate: Path
+
+    def wait_ready(self) -> None:
+        url = f"http://127.0.0.1:{self.diagnostics}/ready"
+        self.program.wait_until(lambda: rest_client.request("GET", url)[0] == 200, "/ready")
 
     def put(self, path: str, body: dict[str, Any]) -> None:
         """Create or replace a resource; UserError with the answer when it is refused."""
@@ -63,14 +70,12 @@ class Stage:
         return program
 
     def start_control_plane(self, name: str, environ: Mapping[str, str]) -> ControlPlane:
-        """Ready when this returns; `environ` says where it listens."""
-        program = self.start(name, ["kumacp", "run"], environ)
-        ready = f"http://127.0.0.1:{environ['KUMA_DIAGNOSTICS_SERVER_PORT']}/ready"
-        program.wait_until(lambda: rest_client.request("GET", ready)[0] == 200, "/ready")
+        """It is not waited for; `environ` says where it listens."""
         return ControlPlane(
-            program,
+            self.start(name, ["kumacp", "run"], environ),
             api=f"http://127.0.0.1:{environ['KUMA_API_SERVER_HTTP_PORT']}",
             dp_server=int(environ.get("KUMA_DP_SERVER_PORT", "0")),
+            diagnostics=int(environ["KUMA_DIAGNOSTICS_SERVER_PORT"]),
             certificate=Path(environ["KUMA_GENERAL_WORK_DIR"]) / "kuma-cp.crt",
         )
 
@@ -114,6 +119,21 @@ class Stage:
         """Of a service in the mesh `default`."""
         claims = {"name": dataplane["name"], "mesh": "default", "validFor": "1h"}
         return self.start_proxy(plane, dataplane, plane.token("dataplane", claims), readiness, *further)
+
+
+def look_up(name: str, dns_port: int, program: Program) -> str:
+    """The virtual address of the name, once the sidecar knows it; `program` is whose end ends the waiting."""
+    found = ""
+
+    def known() -> bool:
+        nonlocal found
+        with contextlib.suppress(UserError):
+            answer = dns_client.lookup(name, "A", "127.0.0.1", dns_port).answer
+            found = answer.records[0].split()[-1] if answer.records else ""
+        return found != ""
+
+    program.wait_until(known, f"the name {name}", timeout_s=30.0)
+    return found
 
 
 class Caller:

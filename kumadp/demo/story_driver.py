@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
-from kumadp import dns_client
 from kumadp.demo import world
 from kumadp.demo.process import Program, free_ports
-from kumadp.demo.stage_driver import Caller, ControlPlane, Stage
+from kumadp.demo.stage_driver import Caller, ControlPlane, Stage, look_up
 from kumadp.demo.table import Table
 from kumamesh.errors import UserError
 
@@ -49,6 +47,7 @@ class Story:
         with self._table.step("control plane ready, store in SQLite") as step:
             environ = world.control_plane_environment(self.ports, str(self.folder / "cp"))
             plane = self._stage.start_control_plane("kuma-cp", environ)
+            plane.wait_ready()
             step.result = plane.api
         return plane
 
@@ -73,14 +72,7 @@ class Story:
 
     def _look_up(self, plane: ControlPlane) -> None:
         with self._table.step(f"{world.PEER} looked up at web's sidecar") as step:
-
-            def known() -> bool:
-                with contextlib.suppress(UserError):
-                    answer = dns_client.lookup(world.PEER, "A", "127.0.0.1", self.ports.web_dns).answer
-                    self.virtual_address = answer.records[0].split()[-1] if answer.records else ""
-                return self.virtual_address != ""
-
-            plane.program.wait_until(known, f"the name {world.PEER}", timeout_s=30.0)
+            self.virtual_address = look_up(world.PEER, self.ports.web_dns, plane.program)
             step.result = f"virtual address {self.virtual_address}"
 
     def _first_requests(self, caller: Caller) -> None:

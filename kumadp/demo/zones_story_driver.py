@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
-from kumadp import dns_client
 from kumadp.demo import rest_client, world, zones_world
 from kumadp.demo.process import Program, free_ports
-from kumadp.demo.stage_driver import Caller, ControlPlane, Proxy, Stage
+from kumadp.demo.stage_driver import Caller, ControlPlane, Proxy, Stage, look_up
 from kumadp.demo.table import Table
 from kumadp.demo.zones_world import backend_name, zone_name
-from kumamesh.errors import UserError
 
 REQUESTS = 40
 FAILED_OVER = 10
@@ -64,7 +62,9 @@ class ZonesStory:
 
     def _start_global_program(self) -> ControlPlane:
         environ = zones_world.global_environment(self.ports.globe, str(self.folder / "global"))
-        return self._stage.start_control_plane("kuma-cp-global", environ)
+        plane = self._stage.start_control_plane("kuma-cp-global", environ)
+        plane.wait_ready()
+        return plane
 
     def _join_zones(self, globe: ControlPlane) -> dict[int, ControlPlane]:
         with self._table.step("a control plane in each zone, joined") as step:
@@ -74,6 +74,8 @@ class ZonesStory:
                 work_dir = str(self.folder / name)
                 environ = zones_world.zone_environment(number, self.ports, work_dir, str(globe.certificate))
                 planes[number] = self._stage.start_control_plane(f"kuma-cp-{name}", environ)
+            for plane in planes.values():
+                plane.wait_ready()
             self._wait_online(globe)
             step.result = ", ".join(f"{zone_name(number)} Online" for number in self._numbers)
         return planes
@@ -97,7 +99,7 @@ class ZonesStory:
         with self._table.step("mTLS on: at global, known in every zone") as step:
             globe.put(world.MESH_URL, world.mesh(mtls=True))
             for plane in planes.values():
-                plane.program.wait_until(lambda api=plane.api: _has_mtls(api), "mTLS of the mesh")  # type: ignore[misc]
+                plane.program.wait_until(partial(_has_mtls, plane.api), "mTLS of the mesh")
             step.result = "own CA, 1 certificate per workload"
 
     def _start_ingresses(self, globe: ControlPlane, planes: dict[int, ControlPlane]) -> None:
@@ -137,14 +139,7 @@ class ZonesStory:
 
     def _look_up(self, plane: ControlPlane) -> None:
         with self._table.step(f"{world.PEER} looked up in zone-1") as step:
-
-            def known() -> bool:
-                with contextlib.suppress(UserError):
-                    answer = dns_client.lookup(world.PEER, "A", "127.0.0.1", self.ports.client.dns).answer
-                    self.virtual_address = answer.records[0].split()[-1] if answer.records else ""
-                return self.virtual_address != ""
-
-            plane.program.wait_until(known, f"the name {world.PEER}", timeout_s=30.0)
+            self.virtual_address = look_up(world.PEER, self.ports.client.dns, plane.program)
             step.result = f"virtual address {self.virtual_address}"
 
     def _call_across(self, caller: Caller) -> None:

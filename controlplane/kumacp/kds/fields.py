@@ -8,7 +8,7 @@ dictionaries.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC
 from functools import cache
 from types import MappingProxyType
@@ -183,17 +183,20 @@ _READERS: Mapping[str, _Change] = MappingProxyType(
 )
 
 
-def _misfit(values: Mapping[str, Json], type_: type[Message]) -> Iterator[str]:
+def _misfit(values: Mapping[str, Json], type_: type[Message]) -> list[str]:
     """The path to the first value that the constructor does not take."""
     fields = type_.DESCRIPTOR.fields_by_name
     for name, value in values.items():
         try:
             type_(**{name: value})
         except (TypeError, ValueError):
-            yield fields[name].json_name if name in fields else name
-            below: Json = fields[name].message_type if name in fields else None
-            if below is not None and not below.GetOptions().map_entry:
-                for item in value if isinstance(value, list) else [value]:
-                    if isinstance(item, dict):
-                        yield from _misfit(item, GetMessageClass(below))
-            return
+            field: Json = fields.get(name)
+            if field is None:
+                return [name]
+            below = field.message_type
+            if below is None or below.GetOptions().map_entry:
+                return [field.json_name]
+            items = value if isinstance(value, list) else [value]
+            paths = (_misfit(item, GetMessageClass(below)) for item in items if isinstance(item, dict))
+            return [field.json_name, *next(filter(None, paths), [])]
+    return []

@@ -74,7 +74,7 @@ def test_more_digits_than_a_moment_has() -> None:
 @pytest.mark.parametrize(
     ("networking", "path"),
     [
-        ({"inbound": [{"port": 1}, {"port": 2**32}]}, "networking.inbound.port: .*range"),
+        ({"inbound": [{"port": 1}, {"port": 2**32}, {"port": -1}]}, "networking.inbound.port: .*range"),
         ({"inbound": [{"tags": {"a": 1}}]}, "networking.inbound.tags: "),
         ({"inbound": [{"state": "Nope"}]}, "networking.inbound.state: .*Nope"),
         ({"inbound": [{"serviceProbe": {"unhealthyThreshold": -1}}]}, "networking.inbound.serviceProbe.unh"),
