@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from datetime import datetime
 
 from kumacp.identity.signing_keys import GLOBAL_SECRET, SECRET, KeyRing
-from kumacp.store.api import Change, Feed, FeedOverrun, Operation, Store
+from kumacp.store.api import Change, Operation, Store
+from kumacp.store.following_driver import Following
 from kumacp.xds.hub import Hub, Touched
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.mesh import Mesh
@@ -40,35 +40,21 @@ class FeedDriver:
         self._on_batch = on_batch
         self._known: dict[ResourceKey, tuple[datetime, int]] = {}
         self._waiting: dict[ResourceKey, asyncio.Event] = {}
-        self._open = ExitStack()
-        self._feed: Feed | None = None
+        self._following = Following(store, "all resources", read=self._read, take=self._apply)
+        self._loaded: Sequence[Resource] = ()
         self.secrets: dict[ResourceKey, Resource] = {}
         self._meshes: dict[str, Mesh] = {}
         self.keys = key_ring(())
 
     async def load(self) -> Sequence[Resource]:
-        """Open the feed, take over all that is stored, and return it."""
-        self._feed = self._open.enter_context(self._store.watch())
-        resources = await self._list()
-        placed = (self._place(Change(Operation.CREATE, item.key, None, item)).new for item in resources)
-        self._hub.load(filter(None, placed))
-        for resource in resources:
-            self._remember(resource.key, resource)
-        self._renew_key_ring()
-        return resources
+        """Take over all that is stored, and return it; raises StoreUnavailable."""
+        await self._following.begin()
+        loaded, self._loaded = self._loaded, ()
+        return loaded
 
     async def run(self) -> None:
         """Until the store is closed."""
-        try:
-            while self._feed is not None:
-                try:
-                    async for batch in self._feed:
-                        self._apply(batch)
-                    return
-                except FeedOverrun:
-                    await self._catch_up()
-        finally:
-            self._open.close()
+        await self._following.run()
 
     async def applied(self, key: ResourceKey, version: int) -> bool:
         """Wait until this version of a resource has reached the hub; False when the resource was deleted."""
@@ -92,15 +78,20 @@ class FeedDriver:
         spec = self._meshes.get(mesh)
         return tuple(item.name for item in spec.mtls.backends) if spec and spec.mtls else ()
 
-    async def _list(self) -> list[Resource]:
-        return [resource for type_ in TYPES for resource in await self._store.list(type_)]
+    async def _read(self) -> None:
+        resources = [resource for type_ in TYPES for resource in await self._store.list(type_)]
+        if self._following.begun:
+            self._catch_up({resource.key: resource for resource in resources})
+            return
+        placed = (self._place(Change(Operation.CREATE, item.key, None, item)).new for item in resources)
+        self._hub.load(filter(None, placed))
+        for resource in resources:
+            self._remember(resource.key, resource)
+        self._renew_key_ring()
+        self._loaded = resources
 
-    async def _catch_up(self) -> None:
-        """Too many changes at once: compare a new list with what is known instead."""
-        log.warning("the change feed overran; all resources are read again")
-        self._open.close()
-        self._feed = self._open.enter_context(self._store.watch())
-        resources: Mapping[ResourceKey, Resource] = {item.key: item for item in await self._list()}
+    def _catch_up(self, resources: Mapping[ResourceKey, Resource]) -> None:
+        """Changes were lost: what is stored now is compared with what is known."""
         changes = [
             Change(Operation.UPDATE, key, None, resource)
             for key, resource in resources.items()

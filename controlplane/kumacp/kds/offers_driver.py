@@ -6,12 +6,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from datetime import datetime
 
-from kumacp.kds.codec import encode_resource
+from kumacp.kds.codec import encode_resource, without_content
 from kumacp.kds.parts import size_of
-from kumacp.store.api import Change, Feed, FeedOverrun, Operation, Store, StoreUnavailable
+from kumacp.store.api import Change, Operation, Store, StoreUnavailable
+from kumacp.store.following_driver import Following
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.xds import XdsResource
 
@@ -68,14 +68,21 @@ class EncodedCache:
 
 
 class Offers:
-    """The live source of one peer. `transform` says what the peer sees of a resource, None for nothing."""
+    """The live source of one peer. `transform` says what the peer sees of a resource, None for nothing.
+
+    `keeps` tells that the peer keeps what it has of a resource that comes without content: then one that
+    cannot be sent is still there in the first list.
+    """
 
     def __init__(
         self,
         transform: Callable[[Resource], Resource | None],
         types: Sequence[str],
         cache: EncodedCache,
+        *,
+        keeps: bool = False,
     ) -> None:
+        self._keeps = keeps
         self.types = frozenset(types)
         self._tables: dict[str, dict[str, XdsResource]] = {type_: {} for type_ in types}
         self._transform = transform
@@ -116,7 +123,9 @@ class Offers:
             table.pop(before, None)
             return {before}
         if encoded is None:
-            return set()
+            if before is not None or not self._keeps:
+                return set()
+            encoded = without_content(shown)
         present = table.get(encoded.name)
         touched = set() if present is not None and present.version == encoded.version else {encoded.name}
         if before is not None and before != encoded.name:
@@ -136,37 +145,27 @@ class OffersDriver:
         self._cache = cache
         self._stored: dict[ResourceKey, Resource] = {}
         self._peers: dict[Offers, Callable[[Touched], None]] = {}
-        self._open = ExitStack()
-        self._feed: Feed | None = None
+        self._following = Following(store, "resources to sync", read=self._read, take=self._take)
 
     async def load(self) -> None:
-        """Open the feed and take over all that is stored; raises StoreUnavailable."""
-        with ExitStack() as opened:
-            feed = opened.enter_context(self._store.watch())
-            listed = [item for type_ in self._types for item in await self._store.list(type_)]
-            self._open.close()
-            self._open = opened.pop_all()
-        self._feed = feed
-        self._spread(_differences(self._stored, listed))
+        """Take over all that is stored; raises StoreUnavailable."""
+        await self._following.begin()
 
     async def run(self) -> None:
-        """Until the store is closed."""
-        try:
-            while self._feed is not None:
-                try:
-                    async for batch in self._feed:
-                        self._spread([change for change in batch if self._is_news(change)])
-                    return
-                except FeedOverrun:
-                    log.warning("the change feed overran; what is synced is read again")
-                    await self._load_again()
-        finally:
-            self._open.close()
+        """Until the store is closed. A read that fails changes nothing of what is offered."""
+        await self._following.run()
+
+    async def _read(self) -> None:
+        listed = [item for type_ in self._types for item in await self._store.list(type_)]
+        self._spread(_differences(self._stored, listed))
+
+    def _take(self, batch: Sequence[Change]) -> None:
+        self._spread([change for change in batch if self._is_news(change)])
 
     async def add(self, offers: Offers, on_touched: Callable[[Touched], None]) -> None:
         """Fill the offers, and keep them current from now on. They are complete when this returns; raises
         StoreUnavailable while nothing could be read yet."""
-        if self._feed is None:
+        if not self._following.begun:
             raise StoreUnavailable("what is stored was not read yet")
         self._peers[offers] = on_touched
         try:
@@ -189,15 +188,6 @@ class OffersDriver:
         for offers, on_touched in list(self._peers.items()):
             if touched := offers.load(resources):
                 on_touched(touched)
-
-    async def _load_again(self) -> None:
-        """A read that fails changes nothing of what is offered."""
-        while True:
-            try:
-                return await self.load()
-            except StoreUnavailable as error:
-                log.error("the store cannot be read for the sync, trying again: %s", error)
-                await asyncio.sleep(_RETRY_S)
 
     def _is_news(self, change: Change) -> bool:
         """Whether the list that this began with is not newer."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from kumacp.insights import service_insight, service_insight_name
-from kumacp.store.api import Change, Conflict, Feed, FeedOverrun, NotFound, Store, StoreUnavailable
+from kumacp.store.api import Change, Conflict, NotFound, Store, StoreUnavailable
+from kumacp.store.following_driver import Following
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.insight import DataplaneInsight, ServiceInsight
 
@@ -31,45 +31,24 @@ class ServiceInsightDriver:
         self._rest_s = rest_s
         self._stale: dict[str, None] = {}
         self._wake = asyncio.Event()
-        self._open = ExitStack()
-        self._feed: Feed | None = None
+        self._following = Following(store, "the meshes", read=self._read, take=self._take)
 
     async def load(self) -> None:
-        """Open the feed; every mesh is looked at once. Raises StoreUnavailable."""
-        with ExitStack() as opened:
-            feed = opened.enter_context(self._store.watch())
-            meshes = [mesh.name for mesh in await self._store.list("Mesh")]
-            self._open.close()
-            self._open = opened.pop_all()
-        self._feed = feed
-        self._mark(meshes)
+        """Every mesh is looked at once; raises StoreUnavailable."""
+        await self._following.begin()
 
     async def run(self) -> None:
         """Until the store is closed."""
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(self._write_all())
-            await self._follow()
+            await self._following.run()
             writing.cancel()
 
-    async def _follow(self) -> None:
-        try:
-            while self._feed is not None:
-                try:
-                    async for batch in self._feed:
-                        self._mark(_mesh_of(change) for change in batch if matters(change))
-                    return
-                except FeedOverrun:
-                    await self._load_again()
-        finally:
-            self._open.close()
+    async def _read(self) -> None:
+        self._mark([mesh.name for mesh in await self._store.list("Mesh")])
 
-    async def _load_again(self) -> None:
-        while True:
-            try:
-                return await self.load()
-            except StoreUnavailable as error:
-                log.error("the meshes cannot be read, trying again: %s", error)
-                await asyncio.sleep(self._rest_s)
+    def _take(self, batch: Sequence[Change]) -> None:
+        self._mark(_mesh_of(change) for change in batch if matters(change))
 
     def _mark(self, meshes: Iterable[str]) -> None:
         for mesh in meshes:

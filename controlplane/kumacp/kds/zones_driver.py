@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 
 from kumacp.dpserver.auth import Credential, fault
@@ -18,7 +18,8 @@ from kumacp.kds.admission import MAX_ZONES, Caller, check_room, credential_of, n
 from kumacp.kds.pause_driver import Pause
 from kumacp.kds.zone_insight import StreamKind
 from kumacp.kds.zone_stream_driver import ZoneStream
-from kumacp.store.api import Change, Conflict, Feed, FeedOverrun, Operation, Store, StoreUnavailable
+from kumacp.store.api import Change, Conflict, Operation, Store
+from kumacp.store.following_driver import Following
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.zone import Zone
 
@@ -55,8 +56,7 @@ class Zones:
         self._keys = KeyRing()
         self._tokens: TokenWatch[ZoneStream] = TokenWatch()
         self._expiry = Timer(self._tokens.next_at, self._end_expired, clock.wall)
-        self._open = ExitStack()
-        self._feed: Feed | None = None
+        self._following = Following(store, "the zones", read=self._read, take=self._take)
 
     @property
     def online(self) -> int:
@@ -155,14 +155,19 @@ class Zones:
             stream.end(refusal)
 
     async def load(self) -> None:
-        """Open the feed and take over what is stored; raises StoreUnavailable."""
-        with ExitStack() as opened:
-            feed = opened.enter_context(self._store.watch())
-            zones = await self._store.list(ZONE)
-            secrets = await self._store.list(GLOBAL_SECRET)
-            self._open.close()
-            self._open = opened.pop_all()
-        self._feed = feed
+        """Take over what is stored; raises StoreUnavailable."""
+        await self._following.begin()
+
+    async def run(self) -> None:
+        """Until the store is closed."""
+        async with asyncio.TaskGroup() as group:
+            expiry = group.create_task(self._expiry.run())
+            await self._following.run()
+            expiry.cancel()
+
+    async def _read(self) -> None:
+        zones = await self._store.list(ZONE)
+        secrets = await self._store.list(GLOBAL_SECRET)
         gone = set(self._known).difference(zone.name for zone in zones)
         self._secrets = {secret.key: secret for secret in secrets}
         self._renew_keys()
@@ -170,33 +175,6 @@ class Zones:
             self._take_zone(zone.name, zone.spec)
         for name in gone:
             self._take_zone(name, None)
-
-    async def run(self) -> None:
-        """Until the store is closed."""
-        async with asyncio.TaskGroup() as group:
-            expiry = group.create_task(self._expiry.run())
-            await self._follow()
-            expiry.cancel()
-
-    async def _follow(self) -> None:
-        try:
-            while self._feed is not None:
-                try:
-                    async for batch in self._feed:
-                        self._take(batch)
-                    return
-                except FeedOverrun:
-                    await self._load_again()
-        finally:
-            self._open.close()
-
-    async def _load_again(self) -> None:
-        while True:
-            try:
-                return await self.load()
-            except StoreUnavailable as error:
-                log.error("the zones cannot be read, trying again: %s", error)
-                await asyncio.sleep(_RETRY_S)
 
     def _take(self, batch: Sequence[Change]) -> None:
         keys_changed = False

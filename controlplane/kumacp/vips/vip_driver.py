@@ -7,11 +7,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from kumacp.store.api import Change, Conflict, Feed, FeedOverrun, NotFound, Operation, Store, StoreUnavailable
+from kumacp.store.api import Change, Conflict, NotFound, Operation, Store, StoreUnavailable
+from kumacp.store.following_driver import Following
 from kumacp.vips import facts
 from kumacp.vips.desired import offered_elsewhere
 from kumacp.vips.facts import MeshFacts
@@ -81,13 +82,20 @@ class VipDriver:
         self._elsewhere = Ingresses(zone)
         self._due: dict[str, None] = {}
         self._wake = asyncio.Event()
-        self._open = ExitStack()
-        self._feed: Feed | None = None
+        self._following = Following(store, "the names of all meshes", read=self._read, take=self._take)
 
     async def load(self) -> None:
-        """Open the feed and take over all that is stored; raises StoreUnavailable."""
-        self._open.close()
-        self._feed = self._open.enter_context(self._store.watch())
+        """Take over all that is stored; raises StoreUnavailable."""
+        await self._following.begin()
+
+    async def run(self) -> None:
+        """Until the store is closed."""
+        async with asyncio.TaskGroup() as group:
+            writer = group.create_task(self._write_due())
+            await self._following.run()
+            writer.cancel()
+
+    async def _read(self) -> None:
         types = (*facts.TYPES, _INGRESS, _CONFIG)
         stored = [resource for type_ in types for resource in await self._store.list(type_)]
         before = {mesh: book.facts for mesh, book in self._books.items()}
@@ -102,34 +110,9 @@ class VipDriver:
         self._due.update(dict.fromkeys(self._books))
         self._wake.set()
 
-    async def run(self) -> None:
-        """Until the store is closed."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                writer = group.create_task(self._write_due())
-                await self._follow()
-                writer.cancel()
-        finally:
-            self._open.close()
-
-    async def _follow(self) -> None:
-        while self._feed is not None:
-            try:
-                async for batch in self._feed:
-                    self._note((change.key, change.new) for change in batch)
-                    self._forget_deleted(batch)
-                return
-            except FeedOverrun:
-                _log.warning("the change feed overran; the names of all meshes are made again")
-                await self._load_again()
-
-    async def _load_again(self) -> None:
-        while True:
-            try:
-                return await self.load()
-            except StoreUnavailable as error:
-                _log.error("the store cannot be read for names, trying again: %s", error)
-                await asyncio.sleep(_RETRY_S)
+    def _take(self, batch: Sequence[Change]) -> None:
+        self._note((change.key, change.new) for change in batch)
+        self._forget_deleted(batch)
 
     def _note(self, changes: Iterable[tuple[ResourceKey, Resource | None]]) -> None:
         now = time.monotonic()
