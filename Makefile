@@ -40,7 +40,7 @@ demo: setup
 	@$(BIN)/kuma-dp demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python scripts/run_tests.py
 
 check: setup
 	$(BIN)/ruff check .
