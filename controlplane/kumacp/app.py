@@ -46,7 +46,8 @@ def start(resolved: Resolved[CpSettings]) -> None:
     levels = logs.configure(settings.log_level, settings.log_format, package="kumacp")
     for notice in (*resolved.warnings, *checked.notices):
         _log.warning("%s", notice)
-    _log.info("kuma-cp is starting", extra={"version": VERSION, "mode": checked.mode, "zone": checked.zone})
+    named = {} if checked.is_global else {"zone": checked.zone}
+    _log.info("kuma-cp is starting", extra={"version": VERSION, "mode": checked.mode, **named})
     asyncio.run(_run(_start_of(checked), settings, checked, levels))
 
 

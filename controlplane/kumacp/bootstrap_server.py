@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from kumacp.bootstrap_service import BootstrapAnswer
+from kumacp.bootstrap_service import BootstrapAnswer, asker
 from kumacp.figures import HttpTraffic
 from kumacp.http_server import BodyRefused, HttpServer, read_body
 from kumacp.tls_context_disk import CertificateContext
@@ -110,14 +110,16 @@ class BootstrapServer:
         body = await read_body(request, limit=MAX_BODY_BYTES, timeout_s=REQUEST_TIMEOUT_S)
         answer = await self._answer(body, request.host, request.headers.get("accept", ""))
         if answer.status >= 400:
-            self._report(answer, request.remote or "")
+            await self._report(answer, body, request.remote or "")
         headers = {"content-type": answer.content_type} if answer.content_type else {}
         return web.Response(status=answer.status, body=answer.body, headers=headers)
 
-    def _report(self, answer: BootstrapAnswer, peer: str) -> None:
+    async def _report(self, answer: BootstrapAnswer, body: bytes, peer: str) -> None:
         """A refusal is told to the agent, and to whoever reads this log."""
         reason = one_line(answer.body[:_SHOWN_BYTES].decode("utf-8", "replace"))
         what = f"bootstrap refused: {reason}" if reason else "bootstrap refused"
         line = self.lines.admit(str(answer.status), what, time.monotonic())
         if line:
-            _log.warning("%s", line, extra={"status": answer.status, "peer": peer})
+            proxy = await asyncio.to_thread(asker, body)
+            named = {"proxy": proxy} if proxy else {}
+            _log.warning("%s", line, extra={**named, "status": answer.status, "peer": peer})

@@ -39,11 +39,15 @@ TEXT_TYPE = "text/plain; charset=utf-8"
 MAX_RESOURCE_CHARS = 2 * 2**20
 """A Dataplane with 10,000 outbounds has half of that."""
 
+_SHOWN_CHARS = 300
 UNIFIED_NAMES = "feature-unified-resource-naming"
 
 _UNPROVEN = (
     "Dataplane Token is required. Generate token using 'kumactl generate dataplane-token > /path/file' and "
     "provide it via --dataplane-token-file=/path/file argument to Kuma DP"
+)
+_ZONE_HINT = (
+    " (a zone {kind} takes one of 'kumactl generate zone-token --zone={zone} --scope={kind} > /path/file')"
 )
 _PROXY_TYPES = ", ".join(kind.value for kind in ProxyType)
 
@@ -128,6 +132,16 @@ def wanted(body: bytes) -> tuple[ResourceKey, ...]:
     return (*keys, _mesh_key(keys[0].mesh)) if proxy_type is ProxyType.DATAPLANE else keys
 
 
+def asker(body: bytes) -> str:
+    """Who asks by what it says itself, as logs name proxies: `mesh.name`; "" when it gives no name."""
+    try:
+        request = parse_request(body)
+        mesh = _stored_key(request, _proxy_type(request)).mesh
+    except (ValueError, _Refusal):
+        return ""
+    return f"{mesh}.{request.name}"[:_SHOWN_CHARS] if request.name else ""
+
+
 def _proxy_type(request: BootstrapRequest) -> ProxyType:
     try:
         return ProxyType(request.proxy_type or ProxyType.DATAPLANE.value)
@@ -142,7 +156,8 @@ def _modes(facts: BootstrapFacts) -> AuthModes:
 def _require_token(request: BootstrapRequest, proxy_type: ProxyType, facts: BootstrapFacts) -> None:
     given = request.dataplane_token or request.dataplane_token_path
     if not given and _modes(facts).required(proxy_type):
-        raise _Refusal(422, _UNPROVEN)
+        hint = _ZONE_HINT.format(kind=proxy_type.value, zone=facts.settings.zone_name)
+        raise _Refusal(422, _UNPROVEN if proxy_type is ProxyType.DATAPLANE else _UNPROVEN + hint)
 
 
 def xds_host(host_header: str, settings: CpSettings, names: SubjectNames) -> str | None:

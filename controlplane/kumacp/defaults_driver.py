@@ -75,18 +75,22 @@ async def _ensure_mesh(store: Store, manager: ResourceManager) -> None:
 
 
 async def _signing_key(store: Store, manager: ResourceManager, kind: TokenKind) -> SigningKey:
-    """The key to sign with; made when there is none."""
+    """The key to sign with; made when there is none. Tokens that a global control plane made before this zone
+    left it hold on, so the key does not take the number of one of its keys."""
+    ring = KeyRing(await store.list("GlobalSecret"))
     try:
-        return KeyRing(await store.list("GlobalSecret")).latest(kind)
+        return ring.latest(kind)
     except SigningKeyNotFound:
-        name = signing_key_name(kind, 1)
+        known = ring.zone_keys() if kind is TokenKind.ZONE else ()
+        serial = 1 + max(map(int, known), default=0)
+        name = signing_key_name(kind, serial)
     if await _exists(store, _global(name)):
         raise UserError(
             f"the GlobalSecret {name} holds no RSA private key in PEM form; delete it and start again"
         )
     pem = await asyncio.to_thread(generate_signing_key)
     await _put_secret(manager, name, pem)
-    return SigningKey("1", pem)
+    return SigningKey(str(serial), pem)
 
 
 async def _put_secret(manager: ResourceManager, name: str, data: bytes) -> None:

@@ -46,14 +46,18 @@ class Foundation:
     async def lay(
         cls, settings: CpSettings, checked: Role, levels: Levels, stack: AsyncExitStack
     ) -> Foundation:
-        """With the diagnostics listening, and not ready yet; `stack` ends what was started."""
+        """With the diagnostics listening, and not ready yet; `stack` ends what was started. Garbage is not
+        collected until `calm_garbage_collection`: what is read of the store stays, and the collector would
+        walk it so often that 10,000 proxies would take four times as long."""
+        gc.disable()
         general = ensure_server_certificate(settings.work_dir, settings.tls_cert_file, settings.tls_key_file)
         # First of all: a second control plane in this work dir is told so, and not of a port in use.
         store = MeteredStore(await _open_store(settings))
         stack.push_async_callback(store.close)
         metrics = Metrics()
         own = (settings.diagnostics_tls_cert_file, settings.diagnostics_tls_key_file)
-        diagnostics = DiagnosticsServer(settings, metrics, levels, certificate_of(settings, own, general))
+        certificate = certificate_of(settings, own, "KUMA_DIAGNOSTICS_TLS", general)
+        diagnostics = DiagnosticsServer(settings, metrics, levels, certificate)
         await diagnostics.start()
         stack.push_async_callback(diagnostics.stop)
         instance = str(uuid.uuid4())
@@ -62,9 +66,10 @@ class Foundation:
         manager = ResourceManager(store, settings)
         return cls(settings, checked, general, store, manager, metrics, diagnostics, instance)
 
-    def certificate_of(self, own: tuple[Path | None, Path | None]) -> ServerCertificate:
-        """That of one server: its own pair, if it was given one."""
-        return certificate_of(self.settings, own, self.certificate)
+    def certificate_of(self, own: tuple[Path | None, Path | None], setting: str) -> ServerCertificate:
+        """That of one server: its own pair, if it was given one by the variables that begin with
+        `setting`."""
+        return certificate_of(self.settings, own, setting, self.certificate)
 
     def api_server(self, cluster_id: str, proxies: Proxies) -> ApiServer:
         """The REST API, counted; it does not listen yet."""
@@ -88,13 +93,14 @@ def calm_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    gc.enable()
 
 
 def certificate_of(
-    settings: CpSettings, own: tuple[Path | None, Path | None], general: ServerCertificate
+    settings: CpSettings, own: tuple[Path | None, Path | None], setting: str, general: ServerCertificate
 ) -> ServerCertificate:
     """That of one server: its own pair, if it was given one, else the general one."""
-    return general if own == (None, None) else ensure_server_certificate(settings.work_dir, *own)
+    return general if own == (None, None) else ensure_server_certificate(settings.work_dir, *own, setting)
 
 
 async def _open_store(settings: CpSettings) -> Store:

@@ -11,9 +11,9 @@ from kumacp.diagnostics_server import DiagnosticsServer
 from kumacp.dpserver.tls_disk import CertificateFiles
 from kumacp.foundation_app import Foundation, calm_garbage_collection
 from kumacp.kds.global_server import GlobalServer
-from kumacp.kds.outgoing import CLUSTER_ID_CONFIG
 from kumacp.kds.own_id_driver import ensure_id
 from kumacp.kds.service_insight_driver import ServiceInsightDriver
+from kumacp.kds.trust import CLUSTER_ID
 from kumacp.mode import Role
 from kumacp.settings import CpSettings
 from kumamesh.errors import UserError
@@ -47,7 +47,7 @@ class GlobalPlane:
         zones = _server(base)
         services = ServiceInsightDriver(base.store)
         await services.load()
-        api = base.api_server(await ensure_id(base.store, CLUSTER_ID_CONFIG), zones.proxies)
+        api = base.api_server(await ensure_id(base.store, CLUSTER_ID), zones.proxies)
         base.metrics.expose_sync(zones.traffic)
         base.metrics.expose_zones(zones.zones)
         base.metrics.expose("kds_streams_refused_total", lambda: zones.refused)
@@ -80,7 +80,8 @@ def _server(base: Foundation) -> GlobalServer:
     settings = base.settings
     certificate = None
     if settings.kds_tls_enabled:
-        pair = base.certificate_of((settings.kds_tls_cert_file, settings.kds_tls_key_file))
+        own = (settings.kds_tls_cert_file, settings.kds_tls_key_file)
+        pair = base.certificate_of(own, "KUMA_MULTIZONE_GLOBAL_KDS_TLS")
         certificate = CertificateFiles(pair.cert_path, pair.key_path)
     else:
         _log.warning(

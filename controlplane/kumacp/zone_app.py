@@ -83,7 +83,8 @@ class ZonePlane:
         addresses = vip_settings(settings)
         base = await Foundation.lay(settings, checked, levels, stack)
         store = base.store
-        certificate = base.certificate_of((settings.dp_server_tls_cert_file, settings.dp_server_tls_key_file))
+        own = (settings.dp_server_tls_cert_file, settings.dp_server_tls_key_file)
+        certificate = base.certificate_of(own, "KUMA_DP_SERVER_TLS")
         carriers = (Ingress(), Egress(outside_rbac))
         hub = Hub(checked.zone, build, inbound_rbac, addresses, carriers)
         dp_server = _dp_server(base, hub, certificate)

@@ -22,6 +22,8 @@ def find_type(name: str, offered: Sequence[ResourceType] | None = None) -> Resou
     """The type for `dataplane`, `dataplanes`, `Dataplane` ...; raises UserError that names the nearest, or
     all, of those that are offered."""
     type_ = _BY_NAME.get(name.lower())
+    if type_ is None and name.lower() in ("service", "services"):
+        raise UserError("services are no resources: use `kumactl inspect services`")
     if type_ is None:
         offered = known_types() if offered is None else offered
         hint = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from dataclasses import field as dataclass_field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -48,10 +49,12 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing wrong with a resource: the path of the field and Kuma's text."""
+    """One thing wrong with a resource: the path of the field and Kuma's text. `unknown`: the field is none of
+    this version's, and no other thing is wrong with it."""
 
     field: str
     message: str
+    unknown: bool = dataclass_field(default=False, compare=False)
 
 
 MAX_VIOLATIONS = 200

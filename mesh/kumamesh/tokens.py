@@ -30,6 +30,12 @@ PROXY_SCOPES = ("ingress", "egress")
 SCOPES = (*PROXY_SCOPES, "cp")
 """What a zone token can be for: proxies of the zone, and its control plane."""
 
+_KINDS = {
+    "Tags": "a dataplane token (kumactl generate dataplane-token)",
+    "Scope": "a zone token (kumactl generate zone-token)",
+    "Groups": "a user token (kumactl generate user-token)",
+}
+"""By a claim that no other kind has. Each kind has signing keys of its own."""
 _SHOWN_KID_CHARS = 40
 _LAST_TIME = 1e12
 
@@ -135,7 +141,7 @@ def verify_dataplane(
     token: str, keys: Mapping[str, bytes], revoked: frozenset[str], now: float
 ) -> DataplaneClaims:
     """Claims of a genuine dataplane token. `keys` are public keys (PEM) by `kid`; raises TokenError."""
-    claims = _verify(token, keys, revoked, now)
+    claims = _verify(token, keys, revoked, now, "Tags")
     tags = _claim(claims, "Tags", dict) or {}
     return DataplaneClaims(
         name=_claim(claims, "Name", str) or "",
@@ -150,7 +156,7 @@ def verify_dataplane(
 
 def verify_zone(token: str, keys: Mapping[str, bytes], revoked: frozenset[str], now: float) -> ZoneClaims:
     """Claims of a genuine zone token; raises TokenError."""
-    claims = _verify(token, keys, revoked, now)
+    claims = _verify(token, keys, revoked, now, "Scope")
     return ZoneClaims(
         zone=_claim(claims, "Zone", str) or "",
         scope=_strings(claims.get("Scope"), "Scope"),
@@ -161,7 +167,7 @@ def verify_zone(token: str, keys: Mapping[str, bytes], revoked: frozenset[str], 
 
 def verify_user(token: str, keys: Mapping[str, bytes], revoked: frozenset[str], now: float) -> UserClaims:
     """Claims of a genuine user token; raises TokenError."""
-    claims = _verify(token, keys, revoked, now)
+    claims = _verify(token, keys, revoked, now, "Groups")
     return UserClaims(
         name=_claim(claims, "Name", str) or "",
         groups=_strings(claims.get("Groups"), "Groups"),
@@ -225,17 +231,21 @@ def _denied(message: str) -> TokenError:
     return TokenError(message, denied=True)
 
 
-def _verify(token: str, keys: Mapping[str, bytes], revoked: frozenset[str], now: float) -> dict[str, Any]:
-    """The claims, with `jti` a string, once signature, times and revocation hold."""
+def _verify(
+    token: str, keys: Mapping[str, bytes], revoked: frozenset[str], now: float, mark: str
+) -> dict[str, Any]:
+    """The claims, with `jti` a string, once signature, times and revocation hold. `mark` is the claim that
+    tokens of the wanted kind alone have."""
     try:
-        header = peek(token).header
+        header, claimed = peek(token)
     except MalformedToken as error:
         raise _unparsable(str(error)) from error
     key = _select_key(header, keys)
     try:
         claims = parse_object(jwt.PyJWS().decode(token, key, algorithms=[ALGORITHM]), "payload")
     except jwt.InvalidSignatureError as error:
-        raise _unparsable("its signature does not match the signing key") from error
+        hint = _other_kind(claimed, mark)
+        raise _unparsable(f"its signature does not match the signing key{hint}") from error
     except (jwt.PyJWTError, MalformedToken) as error:
         raise _unparsable(str(error)) from error
     _check_times(claims, now)
@@ -243,6 +253,12 @@ def _verify(token: str, keys: Mapping[str, bytes], revoked: frozenset[str], now:
     if token_id in revoked:
         raise TokenError("token is revoked")
     return claims
+
+
+def _other_kind(claimed: Mapping[str, Any], mark: str) -> str:
+    """For a person who has taken the wrong file."""
+    found = next((kind for claim, kind in _KINDS.items() if claim in claimed and claim != mark), "")
+    return f"; it looks like {found}, and what is needed here is {_KINDS[mark]}" if found else ""
 
 
 def _select_key(header: Mapping[str, Any], keys: Mapping[str, bytes]) -> bytes:

@@ -1,14 +1,16 @@
-"""One proxy's delta xDS client that tells of a service's assignment as it comes.
+"""The delta xDS client of one proxy, which tells of a service's assignment as it comes.
 
-On stdin comes one line of JSON, `{"target": ..., "ca": PATH, "token": ..., "dataplane": {...}, "service": ...}`:
-the client registers as the Dataplane and subscribes to the assignment. On stdout goes a line for each that it
-acknowledges, `[WHEN, [WEIGHT, ...]]`: seconds since the epoch, and the weights of the endpoints.
+On stdin comes one line of JSON, `{"target": .., "ca": PATH, "token": .., "dataplane": {..}, "service": ..}`:
+it registers as the Dataplane and subscribes to the assignment. On stdout goes a line for each one that it
+acknowledges, `[WHEN, [WEIGHT, ..]]`: seconds since the epoch, and the weights of the endpoints. The last
+line, when stdin is closed, is `null`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -27,13 +29,12 @@ async def watch(spec: Mapping[str, Any]) -> None:
     credentials = grpc.ssl_channel_credentials(Path(spec["ca"]).read_bytes())
     channel = grpc.aio.secure_channel(spec["target"], credentials, OPTIONS)
     call = channel.stream_stream(METHOD)(metadata=(("authorization", spec["token"]),))
-    asked = [
+    for request in (
         first_request(spec["dataplane"]),
         DeltaDiscoveryRequest(type_url=LISTENER),
         DeltaDiscoveryRequest(type_url=ENDPOINT, resource_names_subscribe=[spec["service"]]),
         DeltaDiscoveryRequest(type_url=SECRET, resource_names_subscribe=SECRETS),
-    ]
-    for request in asked:
+    ):
         await call.write(request.SerializeToString())
     while (data := await call.read()) is not grpc.aio.EOF:
         response = DeltaDiscoveryResponse.FromString(data)
@@ -53,5 +54,18 @@ def weights(assignment: bytes) -> list[int]:
     ]
 
 
+async def until_hung_up() -> None:
+    await asyncio.to_thread(sys.stdin.readline)
+    print("null", flush=True)
+    os._exit(0)
+
+
+async def main() -> None:
+    spec = json.loads(sys.stdin.readline())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(watch(spec))
+        group.create_task(until_hung_up())
+
+
 if __name__ == "__main__":
-    asyncio.run(watch(json.loads(sys.stdin.readline())))
+    asyncio.run(main())

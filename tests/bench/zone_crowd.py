@@ -1,13 +1,14 @@
-"""Zones without proxies: for each a store full of Dataplanes and insights, and the product's own sync with global.
+"""Zones of one process: for each a store full of Dataplanes and insights, and the product's own sync with global.
 
-Speaks lines of JSON. The first on stdin is `{"ports": {ZONE: PORT OF GLOBAL}, "dataplanes": N}`, so many in each zone.
-`{"ready": true}` comes on stdout when they are made. Then each line is a command:
+Speaks lines of JSON. The first on stdin is `{"ports": {ZONE: PORT OF GLOBAL}, "dataplanes": N}`, so many in each
+zone. `{"ready": true}` comes on stdout when they are made. Then each line is a command:
 
 * `{"do": "join"}`: all zones at once
-* `{"do": "join", "zone": Z}`: leave, and come again with the same store
+* `{"do": "join", "zone": Z}`: hang up and dial again
+* `{"do": "wait"}`: until global has acknowledged everything once more, because it was started again
 * `{"do": "change", "zone": Z, "number": N}`: the N-th Dataplane gets another port
 
-Each is answered by `{"took": SECONDS}` when global has acknowledged all that the zones have.
+Each is answered by `{"took": SECONDS}` when global has acknowledged it all.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 from fleet import dataplane, service
-from joined_zone import JoinedZone
 
+from joined_zone import JoinedZone
 from kumacp.kds.catalog import from_zone
 from kumacp.settings import CpSettings
 from kumacp.store.memory import MemoryStore
@@ -64,7 +65,11 @@ def insight(zone: str, number: int) -> Resource:
             },
             "version": {
                 "kumaDp": {"version": "2.13.0", "gitTag": "v2.13.0", "kumaCpCompatible": True},
-                "envoy": {"version": "1.40.0", "build": "0f2c6e0/1.40.0/Clean/RELEASE", "kumaDpCompatible": True},
+                "envoy": {
+                    "version": "1.40.0",
+                    "build": "0f2c6e0/1.40.0/Clean",
+                    "kumaDpCompatible": True,
+                },
             },
         }
         for each in range(2)
@@ -98,13 +103,14 @@ class Acknowledged(Counter[str]):
 class SimulatedZone:
     def __init__(self, name: str, port: int, dataplanes: int) -> None:
         self.name = name
-        self._settings = CpSettings(
+        settings = CpSettings(
             zone_name=name, zone_global_address=f"grpcs://localhost:{port}", kds_tls_skip_verify=True
         )
         self._store = MemoryStore()
         self._dataplanes = dataplanes
         self._running: asyncio.Task[None] | None = None
-        self._acknowledged = Acknowledged()
+        self._federation = JoinedZone(self._store, settings, f"store-of-{name}").federation
+        self._acknowledged = self._federation.traffic.accepted = Acknowledged()
 
     async def fill(self) -> None:
         numbers = range(self._dataplanes)
@@ -116,10 +122,12 @@ class SimulatedZone:
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait((self._running,))
-        self._acknowledged = Acknowledged()
-        joined = JoinedZone(self._store, self._settings, f"store-of-{self.name}")
-        joined.federation.traffic.accepted = self._acknowledged
-        self._running = asyncio.get_running_loop().create_task(joined.federation.run())
+        self._running = asyncio.get_running_loop().create_task(self._federation.run())
+        await self.wait()
+
+    async def wait(self) -> None:
+        """Until global has acknowledged the list of every type from now on."""
+        self._acknowledged.clear()
         await self._until(dict.fromkeys(from_zone(), 1))
 
     async def change(self, number: int) -> None:
@@ -145,7 +153,13 @@ async def obey(zones: Mapping[str, SimulatedZone], command: Mapping[str, Any]) -
     chosen = [zones[command["zone"]]] if "zone" in command else list(zones.values())
     async with asyncio.TaskGroup() as group:
         for zone in chosen:
-            group.create_task(zone.join() if command["do"] == "join" else zone.change(command["number"]))
+            match command["do"]:
+                case "join":
+                    group.create_task(zone.join())
+                case "wait":
+                    group.create_task(zone.wait())
+                case "change":
+                    group.create_task(zone.change(command["number"]))
 
 
 async def main() -> None:

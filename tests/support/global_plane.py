@@ -12,8 +12,8 @@ from kumacp.defaults_driver import ensure_defaults
 from kumacp.dpserver.tls_disk import CertificateFiles
 from kumacp.identity.signing_keys import KeyRing, TokenKind
 from kumacp.kds.global_server import GlobalServer, Patience
-from kumacp.kds.outgoing import CLUSTER_ID_CONFIG
 from kumacp.kds.own_id_driver import ensure_id
+from kumacp.kds.trust import CLUSTER_ID
 from kumacp.manager.resource_driver import ResourceManager
 from kumacp.settings import CpSettings
 from kumacp.store.api import NotFound, Store
@@ -83,7 +83,11 @@ class GlobalPlane:
         return insight
 
     async def switch(self, zone: str, *, enabled: bool) -> None:
+        """Returns when the server knows it."""
         await self.put({"type": "Zone", "name": zone, "enabled": enabled})
+        async with asyncio.timeout(WITHIN_S):
+            while self.server.zones.enabled(zone) is not enabled:
+                await asyncio.sleep(0)
 
 
 def display_name(resource: Resource) -> str:
@@ -116,7 +120,7 @@ async def global_plane(
     """`killed`: it ends as suddenly as it can, and writes nothing any more."""
     settings = replace(SETTINGS, **changes)
     store = store or await first_store()
-    await ensure_id(store, CLUSTER_ID_CONFIG)
+    await ensure_id(store, CLUSTER_ID)
     server = GlobalServer(
         settings, store, certificate=certificate, instance_id=instance_id, patience=patience
     )

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 
+from lab import tcp_line
+
 
 class Load:
     """`with Load(port) as load: ...`; afterwards `load.good` and `load.failures` (reason -> count).
@@ -78,3 +80,12 @@ class Load:
     def _count(self, counter: Counter[str], key: str) -> None:
         with self._lock:
             counter[key] += 1
+
+
+class LineLoad(Load):
+    """Of TCP: a connection for every line, which comes back."""
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._pause_s):
+            answer = tcp_line(self._port, b"hello\n")
+            self._count(self.answers if answer else self.failures, self._key(answer))

@@ -187,11 +187,12 @@ class Stream:
 @dataclass
 class ScriptedGlobal:
     """`refusals`: how a method is answered at once. `ping_interval_s`: what the zone is told, None for a
-    global that serves no pings."""
+    global that serves no pings; `ping_answer` is sent as it is."""
 
     port: int = 0
     pings: int = 0
     ping_interval_s: float | None = 0.0
+    ping_answer: bytes | None = None
     refusals: dict[str, tuple[grpc.StatusCode, str]] = field(default_factory=dict)
     ping_metadata: list[tuple[str, str]] = field(default_factory=list)
 
@@ -256,6 +257,8 @@ class ScriptedGlobal:
         self._pinged.set()
         if self.ping_interval_s is None:
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, "unknown method")
+        if self.ping_answer is not None:
+            return self.ping_answer
         answer = kds_pb2.ZoneHealthCheckResponse()
         answer.interval.FromNanoseconds(int((self.ping_interval_s or 0.0) * 1e9))
         return answer.SerializeToString()

@@ -125,11 +125,12 @@ class Zone:
         host: str = "",
         port: int = 0,
         app_port: int = 0,
+        arguments: Sequence[str] = (),
         **inbound: Any,
     ) -> Instance:
         """A sidecar and its application, which answers with zone, instance (`name`, else service-1), service
         and port. `instances`: inbounds with the same tags, each of which counts as one. `inbound` adds to
-        each, with tags as a mapping that is added to the usual ones."""
+        each, with tags as a mapping that is added to the usual ones; `arguments` are those of kuma-dp."""
         name, app_port = name or f"{service}-1", app_port or free_port()
         place = self.world.layout.place(self.name, host or name)
         tags = {"kuma.io/service": service, "kuma.io/protocol": protocol, **inbound.pop("tags", {})}
@@ -152,7 +153,7 @@ class Zone:
                 )
 
         document = _dataplane(mesh, name, place, inbound=inbounds)
-        sidecar = self._run(document, place)
+        sidecar = self._run(document, place, arguments=arguments)
         return self._keep(Instance(place, sidecar, document, app=launch(), launch_app=launch))
 
     def caller(self, name: str, *services: str, mesh: str = "default", host: str = "", **tags: str) -> Caller:

@@ -12,6 +12,7 @@ from typing import Any
 
 from kumacp.dpserver.auth import AuthModes
 from kumacp.dpserver.clock import Clock
+from kumacp.dpserver.delivery_driver import Delivery
 from kumacp.dpserver.feed_driver import FeedDriver
 from kumacp.dpserver.gate_driver import Gate
 from kumacp.dpserver.identity_driver import IdentityDriver
@@ -66,6 +67,7 @@ class Admission:
         self._clock = clock
         self._stats = stats
         self._streams: dict[ResourceKey, ProxyStream] = {}
+        self._delivery = Delivery(self._streams, hub.take_opened)
         self._closing: Refused | None = None
 
     async def run(self) -> None:
@@ -76,10 +78,7 @@ class Admission:
 
     def deliver(self, touched: Touched) -> None:
         """Wake the streams whose configuration is different now."""
-        for proxy, types in touched.items():
-            stream = self._streams.get(proxy)
-            if stream is not None:
-                stream.touch(types)
+        self._delivery.deliver(touched)
 
     def review_tokens(self) -> None:
         """Keys or revocations changed."""
@@ -138,6 +137,7 @@ class Admission:
             clock=self._clock,
             stats=self._stats,
             on_first_ack=lambda: self._insights.flush(subscription_id),
+            on_verdict=partial(self._delivery.heard, node.key),
             on_open=lambda: self.deliver(self._hub.set_warming(node.key, False)),
             on_certificate=partial(self._insights.certificate_accepted, subscription_id),
         )
@@ -188,6 +188,7 @@ class Admission:
         if self._streams.get(proxy) is not stream:
             return
         del self._streams[proxy]
+        self._delivery.forget(proxy)
         self._stats.streams_active -= 1
         self._gate.forget(proxy)
         self._identities.forget(proxy)

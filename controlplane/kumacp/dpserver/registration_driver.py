@@ -21,7 +21,7 @@ from kumacp.dpserver.timer_driver import Timer
 from kumacp.manager.inbound_states import as_restarted, as_returned, as_started
 from kumacp.manager.resource_driver import ResourceManager
 from kumacp.store.api import Conflict, NotFound, Store, StoreUnavailable
-from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL
+from kumamesh.names import MANAGED_BY_CONNECTION, MANAGED_BY_LABEL, node_id
 from kumamesh.resource import InvalidResource, Resource, ResourceKey
 from kumamesh.resources.rest import from_rest
 from kumamesh.resources.zone import ZoneIngress
@@ -192,7 +192,7 @@ def _report_unreachable(resource: Resource) -> None:
         log.warning(
             "no other zone can use this ingress: set networking.advertisedAddress and "
             "networking.advertisedPort, where others reach it, in its ZoneIngress",
-            extra={"proxy": resource.name},
+            extra={"proxy": node_id("", resource.name)},
         )
 
 

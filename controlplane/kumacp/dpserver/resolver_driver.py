@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from kumacp.dpserver.addresses import names_in, resolved
 from kumacp.store.api import Change, Operation
+from kumamesh.names import node_id
 from kumamesh.resource import Resource, ResourceKey
 
 log = logging.getLogger(__name__)
@@ -82,13 +83,19 @@ class ResolverDriver:
     def _report(self, unknown: Mapping[str, Resource]) -> None:
         """Each name once, with one of the proxies that have it."""
         for name in sorted(unknown.keys() - self._unknown):
+            proxy = unknown[name]
             log.warning(
                 "the address %s of a %s cannot be resolved; it gets no traffic until it can",
                 name,
-                _KINDS[unknown[name].type],
-                extra={"proxy": unknown[name].name, "mesh": unknown[name].mesh},
+                _KINDS[proxy.type],
+                extra={"proxy": node_id(proxy.mesh, proxy.name), **_zone_of(proxy)},
             )
         self._unknown = set(unknown)
+
+
+def _zone_of(proxy: Resource) -> dict[str, str]:
+    """Of an ingress: that of another zone is known here by a name that does not tell."""
+    return {"zone": proxy.spec.zone} if proxy.type == "ZoneIngress" else {}
 
 
 def _placed(change: Change, resource: Resource | None) -> Change:

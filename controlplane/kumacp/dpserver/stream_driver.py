@@ -39,8 +39,9 @@ MAX_NAMES = 200_000
 
 
 class ProxyStream:
-    """`on_first_ack` is called once, when the proxy has accepted something, `on_open` once, when it has all
-    that it needs to open its ports, `on_certificate` whenever it has accepted a certificate, and its CA."""
+    """`on_verdict` is called whenever the proxy has accepted or refused something, `on_first_ack` once, when
+    it has accepted something, `on_open` once, when it has all that it needs to open its ports,
+    `on_certificate` whenever it has accepted a certificate, and its CA."""
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class ProxyStream:
         clock: Clock,
         stats: DpServerStats,
         on_first_ack: Callable[[], None],
+        on_verdict: Callable[[], None],
         on_open: Callable[[], None],
         on_certificate: Callable[[Certificate], None],
     ) -> None:
@@ -64,6 +66,7 @@ class ProxyStream:
         self._clock = clock
         self._stats = stats
         self._on_first_ack = on_first_ack
+        self._on_verdict = on_verdict
         self._on_open = on_open
         self._on_certificate = on_certificate
         self._certificate: Certificate | None = None
@@ -154,6 +157,7 @@ class ProxyStream:
             raise _too_much(f"more than {MAX_NAMES} resources")
         if verdict is None:
             return
+        self._on_verdict()
         if isinstance(verdict, Ack):
             self._stats.acks[short_type(verdict.type_url)] += 1
             if verdict.changed_at is not None:

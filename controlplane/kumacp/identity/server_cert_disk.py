@@ -19,6 +19,8 @@ from kumacp.identity.server_cert import create_server_certificate
 from kumacp.private_disk import private_folder
 from kumamesh.errors import UserError
 
+GENERAL = "KUMA_GENERAL_TLS"
+"""How the variables of the pair begin that every server has by default."""
 _CERT_NAME, _KEY_NAME = "kuma-cp.crt", "kuma-cp.key"
 
 
@@ -32,16 +34,19 @@ class ServerCertificate:
 
 
 def ensure_server_certificate(
-    work_dir: Path, cert_file: Path | None, key_file: Path | None
+    work_dir: Path, cert_file: Path | None, key_file: Path | None, setting: str = GENERAL
 ) -> ServerCertificate:
-    """The given pair, or the work dir's, made if it is not there; raises UserError."""
+    """The given pair, or the work dir's, made if it is not there; raises UserError. `setting` is how the
+    variables begin by which the pair was given."""
+    cert_setting, key_setting = f"{setting}_CERT_FILE", f"{setting}_KEY_FILE"
     if cert_file and key_file:
-        return _load(cert_file.expanduser(), key_file.expanduser())
+        remedy = f"correct {cert_setting} and {key_setting}"
+        return _load(cert_file.expanduser(), key_file.expanduser(), remedy)
     if cert_file or key_file:
         given, missing = ("certificate", "key") if cert_file else ("key", "certificate")
         raise UserError(
             f"a TLS {given} file is given ({cert_file or key_file}) but no {missing} file: "
-            "set both KUMA_GENERAL_TLS_CERT_FILE and KUMA_GENERAL_TLS_KEY_FILE, or neither"
+            f"set both {cert_setting} and {key_setting}, or neither"
         )
     directory = work_dir.expanduser()
     cert_path, key_path = directory / _CERT_NAME, directory / _KEY_NAME
@@ -55,7 +60,9 @@ def ensure_server_certificate(
             f"the work dir {directory} cannot be used ({error.strerror}): make it writable, "
             "or name another in KUMA_GENERAL_WORK_DIR"
         ) from error
-    return _load(cert_path, key_path)
+    return _load(
+        cert_path, key_path, "restore it, or remove the other file of the pair to have both made anew"
+    )
 
 
 @contextlib.contextmanager
@@ -92,8 +99,9 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _load(cert_path: Path, key_path: Path) -> ServerCertificate:
-    cert_pem, key_pem = _read(cert_path, "certificate"), _read(key_path, "key")
+def _load(cert_path: Path, key_path: Path, remedy: str) -> ServerCertificate:
+    """`remedy` is for a file that cannot be read."""
+    cert_pem, key_pem = _read(cert_path, "certificate", remedy), _read(key_path, "key", remedy)
     try:
         fits = x509.matches(cert_pem, key_pem)
     except ValueError as error:
@@ -106,14 +114,11 @@ def _load(cert_path: Path, key_path: Path) -> ServerCertificate:
     return ServerCertificate(cert_path, key_path, cert_pem)
 
 
-def _read(path: Path, what: str) -> bytes:
+def _read(path: Path, what: str, remedy: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(
-            f"the TLS {what} {path} cannot be read ({error.strerror}): "
-            "restore it, or remove the other file of the pair to have both made anew"
-        ) from error
+        raise UserError(f"the TLS {what} {path} cannot be read ({error.strerror}): {remedy}") from error
 
 
 def _local_ips() -> list[str]:

@@ -12,12 +12,14 @@ from google.protobuf.struct_pb2 import Struct
 
 from kumacp.kds.messages import MalformedMessage, Node, Received
 from kumacp.kds.payload import KUMA_RESOURCE_URL, Unreadable, read_resource, write_resource
+from kumacp.kds.wire.kds_pb2 import KumaResource
 from kumamesh.delta import DeltaRequest, DeltaResponse
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.registry import TYPES, ResourceType
 from kumamesh.xds import XdsResource, content_version
 
 _LONGEST_ERROR = 4_096
+_SHOWN_FIELDS = 5
 _LONGEST_NAME = 300
 """Of a name in a line for people; names and meshes that are allowed are shorter."""
 
@@ -79,15 +81,20 @@ def decode_response(data: bytes) -> Received:
     type_ = TYPES.get(message.type_url)
     if type_ is None:
         return Received(message.type_url, message.nonce)
-    resources, invalid, unread = [], [], set()
+    resources, invalid, unread, passed_over = [], [], set(), []
     for item in message.resources:
         try:
             if item.resource.type_url != KUMA_RESOURCE_URL:
                 raise Unreadable("is not a KumaResource")
-            resources.append(read_resource(type_, item.resource.value))
+            read = read_resource(type_, item.resource.value)
         except Unreadable as error:
             unread.add(_key(type_, item.name))
             invalid.append(f'{type_.name} "{item.name[:_LONGEST_NAME]}" {error}')
+            continue
+        resources.append(read.resource)
+        if read.passed_over:
+            fields = ", ".join(read.passed_over[:_SHOWN_FIELDS])[:_LONGEST_NAME]
+            passed_over.append(f'{type_.name} "{item.name[:_LONGEST_NAME]}" ({fields})')
     return Received(
         type=type_.name,
         nonce=message.nonce,
@@ -95,6 +102,7 @@ def decode_response(data: bytes) -> Received:
         removed=tuple(_key(type_, name) for name in message.removed_resources),
         invalid=tuple(invalid),
         unread=frozenset(unread),
+        passed_over=tuple(passed_over),
         control_plane=message.control_plane.identifier,
     )
 
@@ -102,6 +110,13 @@ def decode_response(data: bytes) -> Received:
 def encode_resource(resource: Resource) -> XdsResource:
     """The resource as it travels; raises MalformedMessage if it cannot."""
     body = write_resource(resource)
+    return XdsResource(resource.type, f"{resource.name}.{resource.mesh}", content_version(body), body)
+
+
+def without_content(resource: Resource) -> XdsResource:
+    """Tells that the resource is there, and nothing of it: nobody can read it, and nobody deletes it."""
+    meta = KumaResource.Meta(name=resource.name, mesh=resource.mesh)
+    body = KumaResource(meta=meta).SerializeToString()
     return XdsResource(resource.type, f"{resource.name}.{resource.mesh}", content_version(body), body)
 
 

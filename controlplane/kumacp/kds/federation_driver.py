@@ -19,7 +19,7 @@ from kumacp.kds.reconnecting import Pauses
 from kumacp.kds.sender_driver import Sender
 from kumacp.kds.subscriber import Subscriber
 from kumacp.kds.traffic import Traffic
-from kumacp.kds.trouble import Trouble, trouble_of
+from kumacp.kds.trouble import Trouble, trouble_of, unreadable
 from kumacp.kds.trust import GlobalTrust
 from kumacp.kds.zone_client import ClientWire, GlobalClient, StreamEnded, address_of
 from kumacp.kds.zone_intake_driver import ZoneIntake, remembered_global
@@ -102,7 +102,9 @@ class Federation:
             return 0.0, trouble_of(dialled, ended.code, ended.details)
         except OSError as error:
             self.figures.failures += 1
-            return 0.0, Trouble(f"the file {error.filename} cannot be read: {error.strerror}")
+            token = self._address.token
+            is_token = token is not None and error.filename in (str(token), str(token.expanduser()))
+            return 0.0, unreadable(error.filename, error.strerror or "", token=is_token)
         log.info("joined the global control plane", extra={"global": dialled.target, "zone": self._zone})
         self.figures.connections += 1
         self.figures.connected = 1

@@ -40,6 +40,8 @@ _Handler = Callable[[Any, Any], Awaitable[None]]
 MAX_CONNECTIONS = 4_096
 MAX_STREAMS_PER_CONNECTION = 16
 """A zone has five, and as many while it opens them again."""
+REPEATED_S = 60.0
+"""How often the log repeats a refusal: each stream of a zone is refused for itself, and opened again soon."""
 _SHUTTING_DOWN = Refused(Status.UNAVAILABLE, "the global control plane is shutting down")
 _CLIENTS_PING_MS = 10_000
 """How often zones may ping."""
@@ -75,6 +77,7 @@ class GlobalServer:
         patience: Patience = Patience(),
     ) -> None:
         self.lines = LineBudget()
+        self._repeated = LineBudget(lines=1, interval=REPEATED_S)
         self.refused: Counter[str] = Counter()
         """Streams that were refused or ended by this side, by reason."""
         self._settings = settings
@@ -171,7 +174,7 @@ class GlobalServer:
             try:
                 caller = caller_of(context.invocation_metadata() or ())
             except Refused as refusal:
-                self._report(refusal, "", context.peer())
+                self._report(refusal, "", streams.peer_of(context.peer()))
                 await abort(context, refusal)
                 return
             limit, now = self._settings.kds_max_message_bytes, self._clock.wall()
@@ -220,11 +223,13 @@ class GlobalServer:
 
     async def _check_health(self, _: bytes, context: Any) -> bytes:
         """A zone's control plane says that it is well, and is told when to say so again."""
+        zone = ""
         try:
             caller = caller_of(context.invocation_metadata() or ())
+            zone = caller.zone
             self.zones.check_caller(caller)
         except Refused as refusal:
-            self._report(refusal, "", context.peer())
+            self._report(refusal, zone, streams.peer_of(context.peer()))
             await abort(context, refusal)
             return b""
         self._insights.healthy(caller.zone)
@@ -244,9 +249,13 @@ class GlobalServer:
     def _report(self, refusal: Refused, zone: str, peer: str) -> None:
         reason = refusal.fault or refusal.status.value.lower()
         self.refused[reason] += 1
-        line = self.lines.admit(reason, f"a stream of a zone was ended: {refusal}", self._clock.monotonic())
-        if line:
-            log.warning("%s", line, extra={"zone": zone, "peer": peer, "reason": reason})
+        now, host = self._clock.monotonic(), peer.rpartition(":")[0]
+        line = self._repeated.admit(
+            f"{zone} {host} {refusal}", f"a stream of a zone was ended: {refusal}", now
+        )
+        if line and (line := self.lines.admit(reason, line, now)):
+            named = {"zone": zone} if zone else {}
+            log.warning("%s", line, extra={**named, "peer": peer, "reason": reason})
 
 
 class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no stubs

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from kumacp.identity.signing_keys import stays_here
 from kumacp.kds.catalog import FLOWS, made_in_zones
+from kumacp.kds.hashing import synced_name
 from kumacp.kds.messages import Received
 from kumacp.kds.pinning import pinned
 from kumamesh import names
@@ -62,7 +63,7 @@ def from_zone(
 
     def refusal(old: Resource | None, new: Resource) -> str | None:
         if old is None:
-            return name_problem(new.name)
+            return name_problem(new.name) or _misnamed(new, zone, hashed=hashed)
         if of_zone(old):
             return None
         owner = old.labels.get(names.ZONE_LABEL)
@@ -74,6 +75,14 @@ def from_zone(
     resources = [_of_zone(resource, placed(resource.key), zone) for resource in received.resources]
     take = _Take(resources, tuple(map(placed, received.removed)), frozenset(map(placed, received.unread)))
     return _writes(take, stored, of_zone, refusal, full=full, trusted=trusted)
+
+
+def _misnamed(resource: Resource, zone: str, *, hashed: bool) -> str | None:
+    """Whether the zone could take the name of something that another zone has not told of yet."""
+    display_name = resource.labels[names.DISPLAY_NAME_LABEL]
+    if not hashed or resource.name == synced_name(resource.mesh, display_name, resource.labels):
+        return None
+    return f"has not the suffix that names of zone {zone!r} have"
 
 
 def _of_zone(resource: Resource, key: ResourceKey, zone: str) -> Resource:
@@ -112,7 +121,7 @@ def _writes(
             refused.append(f'{new.type} "{new.name}.{new.mesh}" {problem}')
         elif old is None or differs(old, new):
             puts.append(_over(old, new))
-    deletes = [key for key in take.removed if key in held and foreign(held[key])]
+    deletes = [key for key in take.removed if key in held and key not in told and foreign(held[key])]
     withheld: list[ResourceKey] = []
     if full:
         present = told.keys() | take.unread | set(deletes)

@@ -11,7 +11,8 @@ HASH_SUFFIX = "hash-suffix"
 PRODUCER_POLICIES = "producer-policy-flow"
 OPTIONAL_TARGET_REF = "optional-top-level-target-ref"
 PARTS = "kmesh-parts"
-"""Ours: puts responses together that come in parts (kumacp.kds.parts)."""
+"""Ours: puts responses together that come in parts (kumacp.kds.parts), and keeps what it has of a resource
+that comes without content."""
 ZONE_PING_HEALTH = "zone-ping-health"
 
 NODE_FEATURES = frozenset(
@@ -47,7 +48,8 @@ class Received:
 
     `invalid` has one line for each resource that cannot be read or breaks the rules of its type, and
     `unread` the keys of these: they are skipped and named in the NACK, but they are there, so what is stored
-    under their keys stays.
+    under their keys stays. `passed_over` has one line for each resource that was taken without some of its
+    fields.
     """
 
     type: str
@@ -56,4 +58,5 @@ class Received:
     removed: tuple[ResourceKey, ...] = ()
     invalid: tuple[str, ...] = ()
     unread: frozenset[ResourceKey] = frozenset()
+    passed_over: tuple[str, ...] = ()
     control_plane: str = ""

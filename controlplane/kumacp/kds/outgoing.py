@@ -10,13 +10,12 @@ from kumacp.identity.signing_keys import TokenKind, public_key_name, signing_key
 from kumacp.kds.catalog import FLOWS
 from kumacp.kds.hashing import synced_name
 from kumacp.kds.messages import HASH_SUFFIX, OPTIONAL_TARGET_REF, PRODUCER_POLICIES
+from kumacp.kds.trust import CLUSTER_ID
 from kumacp.policy.selector import role
 from kumamesh import names, tokens
 from kumamesh.resource import Resource
 from kumamesh.resources.registry import TYPES
 
-CLUSTER_ID_CONFIG = "kuma-cluster-id"
-"""The only Config that zones are told of."""
 SYNC_LABEL = "kuma.io/kds-sync"
 _GRACE_LABEL = "kuma.io/deletion-grace-period-started-at"
 
@@ -94,7 +93,7 @@ def _is_offered(policy: Resource, zone: str) -> bool:
 def _public(resource: Resource) -> Resource | None:
     """What may leave the global control plane: of keys that it signs zone tokens with, the public half."""
     if resource.type == "Config":
-        return resource if resource.name == CLUSTER_ID_CONFIG else None
+        return resource if resource.name == CLUSTER_ID else None
     if resource.type != "GlobalSecret":
         return resource
     if stays_here(resource.name):

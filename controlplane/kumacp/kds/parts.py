@@ -86,4 +86,5 @@ def _joined(parts: list[Received]) -> Received:
         removed=tuple(item for part in parts for item in part.removed),
         invalid=tuple(item for part in parts for item in part.invalid),
         unread=frozenset(key for part in parts for key in part.unread),
+        passed_over=tuple(line for part in parts for line in part.passed_over),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any as Json
 
 from google.protobuf import json_format
@@ -76,7 +77,16 @@ def write_resource(resource: Resource) -> bytes:
         ) from None
 
 
-def read_resource(type_: ResourceType, data: bytes) -> Resource:
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was in the bytes. `passed_over` are the paths of fields that are none of this version's: a newer
+    peer may have more of them, and a resource that is not there is worse than one without them."""
+
+    resource: Resource
+    passed_over: tuple[str, ...]
+
+
+def read_resource(type_: ResourceType, data: bytes) -> Read:
     """The resource of a KumaResource, if it obeys the rules of its type; raises Unreadable."""
     try:
         message = KumaResource.FromString(data)
@@ -92,10 +102,12 @@ def read_resource(type_: ResourceType, data: bytes) -> Resource:
     if not message.HasField("spec"):
         raise Unreadable("has no spec")
     parsed = check(type_.spec, _read_spec(type_, message.spec), type_.rules)
-    if parsed.violations or parsed.spec is None:
-        shown = (f"{each.field}: {each.message}" for each in parsed.violations[:_SHOWN_VIOLATIONS])
+    refused = [each for each in parsed.violations if not each.unknown]
+    if refused or parsed.spec is None:
+        shown = (f"{each.field}: {each.message}" for each in refused[:_SHOWN_VIOLATIONS])
         raise Unreadable(", ".join(shown))
-    return Resource(key, parsed.spec, dict(message.meta.labels))
+    passed_over = tuple(each.field for each in parsed.violations)
+    return Read(Resource(key, parsed.spec, dict(message.meta.labels)), passed_over)
 
 
 def _write_spec(resource: Resource) -> Any:

@@ -25,8 +25,10 @@ class Shown:
 async def shown_by(host: str, port: int) -> Shown:
     """Raises OSError (which ssl.SSLError and TimeoutError are), ValueError for a certificate that cannot be
     read."""
-    _, writer = await asyncio.open_connection(host, port, ssl=_trusting(), server_hostname=host)
+    _, writer = await asyncio.open_connection(host, port)
     try:
+        # By itself: a connection with TLS that is given up while it is made stays open for a while.
+        await writer.start_tls(_trusting(), server_hostname=host)
         der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     finally:
         writer.transport.abort()

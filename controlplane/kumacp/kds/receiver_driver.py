@@ -167,15 +167,22 @@ class Receiver:
 
     def _note(self, received: Received, errors: Sequence[str]) -> None:
         self.traffic.received[received.type] += 1
+        shown = {"peer": self._peer, "type": received.type}
         if errors:
             self.traffic.rejected[received.type] += 1
-            more = f" (and {len(errors) - _SHOWN} more)" if len(errors) > _SHOWN else ""
+            log.warning("resources of the other side were refused: %s", _first(errors), extra=shown)
+        if received.passed_over:
             log.warning(
-                "resources of the other side were refused: %s%s",
-                "; ".join(errors[:_SHOWN]),
-                more,
-                extra={"peer": self._peer, "type": received.type},
+                "resources of the other side have fields that this version does not know, and were taken"
+                " without these: %s",
+                _first(received.passed_over),
+                extra=shown,
             )
+
+
+def _first(lines: Sequence[str]) -> str:
+    more = f" (and {len(lines) - _SHOWN} more)" if len(lines) > _SHOWN else ""
+    return "; ".join(lines[:_SHOWN]) + more
 
 
 def _named(received: Received) -> set[ResourceKey]:

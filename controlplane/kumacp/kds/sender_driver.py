@@ -92,10 +92,12 @@ class Sender:
     async def _write(self) -> None:
         try:
             while True:
+                moment = None  # in a pause the session is not asked, so its moments would stay in the past
                 if not self._pause.holds:
                     for response in self._session.poll(time.monotonic()):
                         await self._send(response)
-                await wait_until(self._session.wake_at(), time.monotonic, self._wake)
+                    moment = self._session.wake_at()
+                await wait_until(moment, time.monotonic, self._wake)
         except Exception as error:  # noqa: BLE001  # raised by `run`
             self._fault = self._fault or error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Protocol
+from urllib.parse import unquote
 
 _SYNC = "/kuma.mesh.v1alpha1.KDSSyncService"
 _GLOBAL = "/kuma.mesh.v1alpha1.GlobalKDSService"
@@ -14,6 +15,11 @@ STATS = f"{_GLOBAL}/StreamStats"
 CLUSTERS = f"{_GLOBAL}/StreamClusters"
 HEALTH_CHECK = f"{_GLOBAL}/HealthCheck"
 """Unary; the others are streams in both directions. The zone opens all of them."""
+
+
+def peer_of(grpc_peer: str) -> str:
+    """`ip:port` of the other side, IPv6 addresses in brackets, from `context.peer()`."""
+    return unquote(grpc_peer).removeprefix("ipv4:").removeprefix("ipv6:")
 
 
 class Wire(Protocol):

@@ -11,10 +11,14 @@ _ADDRESS = "KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS"
 _ROOT_CA = "KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE"
 _SKIP = "KUMA_MULTIZONE_ZONE_KDS_TLS_SKIP_VERIFY"
 _MAX_SIZE = "KUMA_MULTIZONE_ZONE_KDS_MAX_MSG_SIZE"
+_CP_TOKEN = "KUMA_MULTIZONE_ZONE_KDS_AUTH_CP_TOKEN_PATH"  # noqa: S105 - a variable's name
 _REFUSALS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED", "INVALID_ARGUMENT", "FAILED_PRECONDITION"})
 _SHOWN_CHARS = 500
 _LAST_ERROR = re.compile(r".*last error: \w+: ")
 _UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED(?:: ([^:]+))?")
+_UNKNOWN_NAME = re.compile(
+    r"(?:failure in|Name or service|No address|Name does not|hostname lookup|resolution failed)[\w ]*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,12 @@ def trouble_of(dialled: Dialled, code: str, details: str) -> Trouble:
         return Trouble(
             f"the global control plane at {dialled.target} refuses this zone: {text}", refused=True
         )
-    return (
-        _certificate(dialled, text)
-        or _protocol(dialled, code, text)
-        or Trouble(f"the global control plane at {dialled.target} cannot be reached ({_short(code, text)})")
-    )
+    return _certificate(dialled, text) or _protocol(dialled, code, text) or _absence(dialled, code, text)
+
+
+def unreadable(file: str, reason: str, *, token: bool) -> Trouble:
+    """A file that is needed to dial cannot be read: that with the zone's token, or that with the CAs."""
+    return Trouble(f"the file {file} cannot be read ({reason}): correct {_CP_TOKEN if token else _ROOT_CA}")
 
 
 def _certificate(dialled: Dialled, text: str) -> Trouble | None:
@@ -67,7 +72,16 @@ def _certificate(dialled: Dialled, text: str) -> Trouble | None:
             f"{who} is for another name: use one that it has in {_ADDRESS}, or set {_SKIP}=true to trust"
             " whoever answers"
         )
+    if "create security handshaker" in text:
+        return Trouble(f"there is no PEM certificate among the CAs ({dialled.trust}): correct {_ROOT_CA}")
     return None
+
+
+def _absence(dialled: Dialled, code: str, text: str) -> Trouble:
+    who = f"the global control plane at {dialled.target}"
+    if _UNKNOWN_NAME.search(text):
+        return Trouble(f"{who} cannot be reached (no address is found for the name): correct {_ADDRESS}")
+    return Trouble(f"{who} cannot be reached ({_short(code, text)}): start it, or correct {_ADDRESS}")
 
 
 def _protocol(dialled: Dialled, code: str, text: str) -> Trouble | None:
@@ -75,6 +89,11 @@ def _protocol(dialled: Dialled, code: str, text: str) -> Trouble | None:
         return Trouble(
             f"{dialled.target} is not the KDS port of a global control plane ({text}): correct {_ADDRESS}",
             refused=True,
+        )
+    if "ALPN" in text:
+        return Trouble(
+            f"{dialled.target} is not the KDS port of a global control plane, which is 5685 unless configured"
+            f" (TLS without gRPC): correct {_ADDRESS}"
         )
     if code == "RESOURCE_EXHAUSTED" and "larger than max" in text:
         return Trouble(f"global sends a message that is too large ({text}): raise {_MAX_SIZE}")

@@ -13,7 +13,7 @@ from kumacp.kds.messages import Received
 
 CONFIG = "Config"
 CLUSTER_ID = "kuma-cluster-id"
-"""The Config with the id of the global control plane."""
+"""The Config with the id of the global control plane; the only one that zones are told of."""
 REMEMBERED = "kuma-global-cluster-id"
 """The zone's own Config with the id of the global that it joined; never synced."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ import grpc.aio
 
 from kumacp.kds import admission, streams
 from kumacp.kds.admin_codec import decode_health
-from kumacp.kds.messages import STREAM_FEATURES
+from kumacp.kds.messages import STREAM_FEATURES, MalformedMessage
 from kumacp.kds.pin_client import Shown, shown_by
 from kumacp.kds.trouble import Dialled
 from kumacp.settings import CpSettings
@@ -115,6 +117,8 @@ class GlobalClient:
         not care. Raises StreamEnded."""
         try:
             return decode_health(await self._ping(b"", metadata=self._metadata, timeout=timeout_s))
+        except MalformedMessage as error:
+            raise StreamEnded("INTERNAL", str(error)) from None
         except grpc.aio.AioRpcError as error:
             ended = _ended(error)
             if ended.code not in _WELL:
@@ -188,7 +192,7 @@ def _metadata(address: Address) -> tuple[tuple[str, str], ...]:
         (admission.STORE_ID, address.store_id),
     ]
     if address.token is not None:
-        token = address.token.expanduser().read_text(encoding="utf-8").strip()
+        token = address.token.expanduser().read_bytes().decode(errors="replace").strip()
         if not token.isascii() or not token.isprintable():
             raise OSError(0, "it holds no token", str(address.token))
         found.append((admission.AUTHORIZATION, f"Bearer {token}"))
@@ -219,6 +223,8 @@ async def _shown(address: Address) -> Shown:
             return await shown_by(address.host, address.port)
     except TimeoutError:
         raise StreamEnded("DEADLINE_EXCEEDED", "no certificate was shown") from None
+    except ConnectionError as error:
+        raise StreamEnded("UNAVAILABLE", os.strerror(error.errno or errno.ECONNRESET)) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         raise StreamEnded("UNAVAILABLE", one_line(str(reason))) from None

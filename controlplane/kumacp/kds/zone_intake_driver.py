@@ -9,12 +9,14 @@ from kumacp.kds.incoming import Writes, from_global
 from kumacp.kds.messages import Received
 from kumacp.kds.trust import CONFIG, REMEMBERED, GlobalTrust, Standing
 from kumacp.store.api import NotFound, Store
+from kumamesh.names import ORIGIN_LABEL
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.config import Config
 
 log = logging.getLogger(__name__)
 
 _KEY = ResourceKey(CONFIG, "", REMEMBERED)
+_SHOWN = 20
 
 
 async def remembered_global(store: Store) -> str:
@@ -38,6 +40,7 @@ class ZoneIntake:
         self._zone = zone
         self._trust = trust
         self._told = ""
+        self._lost = ""
 
     def note(self, received: Received) -> bool:
         """Nothing is taken in before it is known who sends, and nothing of a stranger."""
@@ -47,9 +50,16 @@ class ZoneIntake:
         return self._trust.trusted
 
     def decide(self, received: Received, stored: Sequence[Resource], *, full: bool) -> Writes:
-        return from_global(received, stored, full=full, zone=self._zone)
+        writes = from_global(received, stored, full=full, zone=self._zone)
+        self._lost = _lost(writes, stored)
+        return writes
 
     async def applied(self, received: Received, writes: Writes, *, full: bool) -> None:
+        if self._lost:
+            log.warning(
+                "global has the say over what this zone made itself, with all that belongs to it: %s",
+                self._lost,
+            )
         if (id_ := self._trust.to_remember) is not None:
             await self._remember(id_)
             self._trust.remembered = id_
@@ -78,3 +88,19 @@ class ZoneIntake:
                 Resource(_KEY, Config(config=id_), stored.labels, version=stored.version)
             )
         log.info("this zone belongs to a global control plane", extra={"global": id_})
+
+
+def _lost(writes: Writes, stored: Sequence[Resource]) -> str:
+    """What of the zone's own is no more when this is written, in words."""
+    own = {item.key: item for item in stored if item.labels.get(ORIGIN_LABEL) != "global"}
+    gone = [key for key in writes.deletes if key in own]
+    other = [new.key for new in writes.puts if new.key in own and own[new.key].spec != new.spec]
+    parts = (("deleted", gone), ("replaced", other))
+    return "; ".join(f"{verb} {_listed(keys)}" for verb, keys in parts if keys)
+
+
+def _listed(keys: Sequence[ResourceKey]) -> str:
+    shown = ", ".join(
+        f'{key.type} "{key.name}"' + (f" of mesh {key.mesh}" if key.mesh else "") for key in keys[:_SHOWN]
+    )
+    return f"{shown} and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else shown

@@ -52,6 +52,7 @@ class ZoneLink:
         self._serves = serves
         self._figures = figures
         self._lines = LineBudget(lines=1, interval=300.0)
+        self._told: dict[str, str] = {}
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -64,7 +65,7 @@ class ZoneLink:
 
     async def _keep(self, method: str, serve: Serve) -> None:
         """Open the stream again whenever it ends; the others do not notice."""
-        pauses, name, told = Pauses(), method.rpartition("/")[2], ""
+        pauses, name = Pauses(), method.rpartition("/")[2]
         while True:
             opened_at = time.monotonic()
             trouble = await self._serve(name, method, serve)
@@ -73,9 +74,10 @@ class ZoneLink:
             # Cancelled meanwhile if it is the connection that broke.
             await asyncio.sleep(_LOSS_SHOWS_S)
             lived_s = time.monotonic() - opened_at
-            level = logging.DEBUG if trouble.line == told else logging.WARNING
+            # What ends one stream mostly ends the others, too.
+            level = logging.DEBUG if trouble.line in self._told.values() else logging.WARNING
             log.log(level, "a stream ended and is opened again: %s", trouble.line, extra={"stream": name})
-            told = trouble.line
+            self._told[name] = trouble.line
             await asyncio.sleep(
                 pauses.next(lived_s=lived_s, refused=trouble.refused, chance=random.random())  # noqa: S311
             )

@@ -8,12 +8,14 @@ cancelled.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable
 from typing import Any
 
 import grpc
 
 from kumacp.dpserver.refusal import Refused, Status
+from kumacp.kds import streams
 from kumacp.kds.admission import Caller, OpenStream
 from kumacp.kds.zone_insight import StreamKind
 
@@ -30,7 +32,7 @@ class ZoneStream:
     ) -> None:
         self.kind = kind
         self.caller = caller
-        self.peer: str = context.peer()
+        self.peer = streams.peer_of(context.peer())
         self.opened_at = opened_at
         self.refusal: Refused | None = None
         self._context = context
@@ -63,6 +65,7 @@ class ZoneStream:
         """Until the work is done (it must not raise), the zone is gone, or `end` is called."""
         async with asyncio.TaskGroup() as self._group:
             self._group.create_task(self._read())
+            pass
             worker = self._group.create_task(self._work(work))
             await self._over.wait()
             self._taken.set()
@@ -96,7 +99,12 @@ class ZoneStream:
             await self._sent()  # what somebody who was cancelled has left behind
             if self._group is None or self._over.is_set():
                 raise ConnectionError("the stream of the zone is over")
-            self._sending = self._group.create_task(self._send(data))
+            sending = self._send(data)
+            try:
+                self._sending = self._group.create_task(sending)
+            except RuntimeError:  # gRPC has cancelled the handler, and who writes does not know yet
+                sending.close()
+                raise ConnectionError("the stream of the zone is over") from None
             await self._sent()
             if not self._sending.result():
                 raise ConnectionError("the stream of the zone is over")
@@ -109,6 +117,12 @@ class ZoneStream:
             raise Refused(
                 Status.UNAVAILABLE, f"the zone took nothing of what it was sent for {SEND_TIMEOUT_S:g} s"
             )
+
+    async def _send_headers(self) -> None:
+        """Else the first message takes them along, and gRPC fails to end the stream while that is under way:
+        the zone would wait for ever."""
+        with contextlib.suppress(grpc.aio.BaseError):  # if the zone is gone, reading tells
+            await self._context.send_initial_metadata(())
 
     async def _send(self, data: bytes) -> bool:
         try:

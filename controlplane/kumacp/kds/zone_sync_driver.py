@@ -11,7 +11,7 @@ from kumacp.dpserver.refusal import Refused, Status
 from kumacp.kds.catalog import from_global, from_zone
 from kumacp.kds.codec import decode_request
 from kumacp.kds.global_intake import GlobalIntake
-from kumacp.kds.messages import NODE_FEATURES, Node
+from kumacp.kds.messages import NODE_FEATURES, PARTS, Node
 from kumacp.kds.offers_driver import EncodedCache, Offers, OffersDriver
 from kumacp.kds.outgoing import to_zone
 from kumacp.kds.receiver_driver import Receiver
@@ -84,7 +84,7 @@ class ZoneSync:
             enabled=self._zones.enabled,
             hidden_labels=self._settings.kds_labels_skip_prefixes,
         )
-        offers = Offers(seen, from_global(), self._cache)
+        offers = Offers(seen, from_global(), self._cache, keeps=PARTS in node.features)
         sender = Sender(
             stream,
             offers.source,
@@ -162,7 +162,11 @@ class ZoneSync:
             self._patience_s,
             extra={"zone": stream.zone, "type": type_},
         )
+        pause = self._zones.pause(stream.zone)
         await asyncio.sleep(self._patience_s)
+        while pause.holds:  # meanwhile the zone can tell of nothing
+            await pause.over()
+            await asyncio.sleep(self._patience_s)
         try:
             await receiver.release(type_)
         except StoreUnavailable as error:

@@ -72,8 +72,7 @@ class SqliteStore:
             async with engine.begin() as connection:
                 await connection.run_sync(_check)
                 await connection.run_sync(migrate, database=str(path))
-                rows = (await connection.execute(select(resources))).all()
-            state = State(_record(row) for row in rows)
+                state = await connection.run_sync(_load)
             return cls(engine, await engine.connect(), lock, state, now)
         except BaseException as error:
             await engine.dispose()
@@ -189,6 +188,11 @@ def _check(connection: Connection) -> None:
     found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
     if found != "ok":
         raise DBAPIError.instance("PRAGMA quick_check", None, sqlite3.DatabaseError(found), sqlite3.Error)
+
+
+def _load(connection: Connection) -> State:
+    """Row by row: of the texts nothing is left but what is read."""
+    return State(_record(row) for row in connection.execute(select(resources)))
 
 
 def _record(row: Row[Any]) -> Record:

@@ -43,7 +43,7 @@ from kumamesh.xds import XdsResource
 __all__ = ["Counters", "Hub", "Touched"]
 
 DATAPLANE = "Dataplane"
-INGRESS = "ZoneIngress"
+INGRESS, EGRESS = "ZoneIngress", "ZoneEgress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,10 @@ class Hub:
         """Take over committed changes; what they made different, with those proxies only."""
         deltas = self._view.apply(changes)
         return self._follow(deltas, self._view.take_edges_changed())
+
+    def take_opened(self) -> bool:
+        """Whether egresses lead anywhere, since this was last asked, where they did not lead before."""
+        return EGRESS in self._edges and self._edges[EGRESS].take_opened()
 
     def set_warming(self, proxy: ResourceKey, warming: bool) -> Touched:
         """A proxy that starts is nobody's endpoint until it says, by what it accepted, that its ports are

@@ -33,9 +33,11 @@ class VirtualPort:
 
 @dataclass(frozen=True, slots=True)
 class VipDelta:
-    """What a document made different. `names`: not only ports, but which names lead where."""
+    """What a document made different. `services` are those to which the ports lead, or led before; `names`:
+    not only ports, but which names lead where."""
 
     ports: frozenset[At] = frozenset()
+    services: frozenset[str] = frozenset()
     names: bool = False
 
 
@@ -86,7 +88,9 @@ class MeshVips:
         self.ports = self._claimed()
         self._services = _by_service(self.ports)
         changed = {at for at in before.keys() | self.ports.keys() if before.get(at) != self.ports.get(at)}
-        return VipDelta(frozenset(changed), names=True)
+        ports = (held.get(at) for at in changed for held in (before, self.ports))
+        services = frozenset(port.service for port in ports if port is not None)
+        return VipDelta(frozenset(changed), services, names=True)
 
     def _claimed(self) -> dict[At, VirtualPort]:
         """By address and port. Of two entries that have one in common the first by kind and name has it, and

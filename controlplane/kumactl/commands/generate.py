@@ -91,7 +91,9 @@ def dataplane_token(
 
 @command.command(name="zone-token", short_help="Generate a token of a zone ingress, egress or control plane")
 @click.option("--zone", required=True, help="Name of the zone")
-@click.option("--scope", "scopes", multiple=True, help="ingress, egress (default: these two), or cp")
+@click.option(
+    "--scope", "scopes", multiple=True, help="ingress, egress (default: these two), or cp; may be repeated"
+)
 @_token_options()
 @with_session
 def zone_token(session: Session, /, zone: str, scopes: tuple[str, ...], **signing: Any) -> None:

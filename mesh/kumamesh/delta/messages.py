@@ -16,8 +16,9 @@ class Dialect(Enum):
 
     ENVOY: initial versions count; the first request for clusters or listeners that names nothing is a
     wildcard, and what is refused with others is looked for among them. KDS: no initial versions, so the
-    first response of a type is full state, and every type is answered once even when there is nothing; a
-    client that refuses a response has taken what is good of it (contract 8.3).
+    first response of a type is full state, and every type is answered once even when there is nothing; the
+    first request for any type that names nothing is a wildcard; a client that refuses a response has taken
+    what is good of it (contract 8.3).
     """
 
     ENVOY = "envoy"

@@ -60,6 +60,11 @@ class DeltaSession:
             return not present
         return subscription.settled_on(needed) and all(subscription.wants(name) for name in present)
 
+    @property
+    def satisfied(self) -> bool:
+        """Whether the client has accepted, or refused, all that it has asked for by now, and that exists."""
+        return all(item.settled_on(_nothing) and not item.lacking for item in self._subscriptions.values())
+
     def wake_at(self) -> float | None:
         """When `poll` can give something although nothing happens; as of the last poll."""
         return self._wake_at
@@ -103,7 +108,7 @@ class DeltaSession:
         subscription = Subscription(request.type_url, self._source, initial_versions, now)
         self._subscriptions[request.type_url] = subscription
         subscription.must_answer = subscription.takes_the_rest = kds
-        if not kds and not request.subscribe and request.type_url in (CLUSTER, LISTENER):
+        if not request.subscribe and (kds or request.type_url in (CLUSTER, LISTENER)):
             subscription.start_wildcard()
         return subscription
 
@@ -164,3 +169,7 @@ class DeltaSession:
 
     def _wake_by(self, moment: float) -> None:
         self._wake_at = moment if self._wake_at is None else min(self._wake_at, moment)
+
+
+def _nothing(_name: str) -> bool:
+    return False

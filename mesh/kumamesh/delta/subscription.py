@@ -104,6 +104,12 @@ class Subscription:
         # Names that were asked for and given up again are still to be answered.
         return max(len(self._names), len(self._forced)) + len(self._known)
 
+    @property
+    def lacking(self) -> bool:
+        """Whether something does not exist that the client asked for by its name."""
+        resources = self.resources
+        return any(name not in resources for name in self._names)
+
     def wants(self, name: str) -> bool:
         return self._wildcard or name in self._names
 

@@ -115,7 +115,8 @@ def _violation(model: type[Spec], detail: ErrorDetails) -> Violation:
     location, kind = detail["loc"], detail["type"]
     path = _path(model, location)
     if kind == "extra_forbidden":
-        return Violation(path, _unknown_field(str(location[-1]), _fields_at(model, location[:-1])))
+        text = _unknown_field(str(location[-1]), _fields_at(model, location[:-1]))
+        return Violation(path, text, unknown=True)
     if kind == "literal_error":
         expected = detail["ctx"]["expected"].replace("'", '"')
         return Violation(path, f"must be one of {expected}")

@@ -274,3 +274,17 @@ async def test_connections_are_counted_and_those_of_zones_outlive_a_flood(
             await asking.first_of("Secret", zone.node)
         async with scripted_zone(plane.port, "zone-2") as other:
             await other.joined()
+
+
+async def test_a_zone_that_is_refused_again_and_again_makes_one_line(
+    guarded: GlobalPlane, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with scripted_zone(guarded.port) as zone, scripted_zone(guarded.port, "zone-2") as other:
+        for method in (*ALL, *ALL):
+            assert (await zone.open(method).ended())[0] == "UNAUTHENTICATED"
+        assert await _ping_refused(zone) == "UNAUTHENTICATED"
+        assert (await other.asking().ended())[0] == "UNAUTHENTICATED"
+    told = [record for record in caplog.records if "a stream of a zone was ended" in record.getMessage()]
+    assert [vars(record)["zone"] for record in told] == ["zone-1", "zone-2"]
+    assert all(vars(record)["peer"].startswith("127.0.0.1:") for record in told)
+    assert guarded.server.refused["missing"] == 12

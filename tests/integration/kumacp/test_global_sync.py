@@ -77,9 +77,11 @@ async def test_a_zone_cannot_pretend_to_be_another_one(plane: GlobalPlane) -> No
         await victim.telling().serve(Dataplane=[mine])
         stored = await plane.until_named("Dataplane", "victim")
         telling = zone.telling()
-        await telling.serve(Dataplane=[zone.own(dataplane("liar"), zone="zone-2")])
+        own = zone.own(dataplane("liar"))
+        await telling.serve(Dataplane=[replace(own, labels={**own.labels, "kuma.io/zone": "zone-2"})])
         both = await plane.until_named("Dataplane", "liar", "victim")
         refused = await telling.told("Dataplane", mine)
+        reserved = await telling.told("Dataplane", zone.own(dataplane("next"), zone="zone-2"))
         removed = await telling.told("Dataplane", removed=[mine])
         left = await plane.until_named("Dataplane", "liar", "victim")
     assert {display_name(item): item.labels["kuma.io/zone"] for item in both} == {
@@ -88,6 +90,8 @@ async def test_a_zone_cannot_pretend_to_be_another_one(plane: GlobalPlane) -> No
     }
     assert refused is not None
     assert "has the name of one that zone 'zone-2' made" in refused
+    assert reserved is not None
+    assert "has not the suffix that names of zone 'zone-1' have" in reserved
     assert removed is None
     assert stored[0] in left
 
@@ -161,6 +165,24 @@ async def test_empty_lists_of_a_new_store_are_believed_in_the_end() -> None:
             await telling.serve()
             await telling.told("Dataplane", zone.own(dataplane("web-2")))
             await plane.until_named("Dataplane", "web-2")
+
+
+async def test_while_a_zone_is_disabled_its_time_to_tell_does_not_run_out() -> None:
+    async with global_plane(patience=Patience(deletion_s=3.0)) as plane:
+        for name, own in (("zone-1", "web-1"), ("zone-2", "web-2")):
+            async with scripted_zone(plane.port, name, store_id=f"{name}-old") as before:
+                await before.telling().serve(Dataplane=[before.own(dataplane(own))])
+                await plane.until("Dataplane", lambda items, own=own: own in map(display_name, items))
+        async with scripted_zone(plane.port, store_id="zone-1-new") as zone:
+            telling = zone.telling()
+            await telling.serve()
+            await plane.switch("zone-1", enabled=False)
+            nonce = await telling.tell("Dataplane", [zone.own(dataplane("web-1"))])
+            async with scripted_zone(plane.port, "zone-2", store_id="zone-2-new") as later:
+                await later.telling().serve()  # the time of zone-1 is over before that of zone-2
+                await plane.until_named("Dataplane", "web-1")
+            await plane.switch("zone-1", enabled=True)
+            assert await telling.verdict("Dataplane", nonce) is None
 
 
 async def test_empty_lists_of_a_known_store_are_believed_at_once() -> None:

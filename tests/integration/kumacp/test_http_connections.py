@@ -198,10 +198,14 @@ def test_an_encrypted_key_is_refused_without_asking_for_its_passphrase(tmp_path:
         CertificateContext(certificate, key)
 
 
-async def test_bootstrap_closes_after_its_answer_and_survives_junk(tmp_path: Path) -> None:
+async def test_bootstrap_closes_after_its_answer_and_survives_junk(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def answer(body: bytes, host: str, accept: str) -> BootstrapAnswer:
         if body == b"bug":
             raise RuntimeError("bug")
+        if body.startswith(b"{"):
+            return BootstrapAnswer(403, "text/plain", b"not you")
         return BootstrapAnswer(200, "text/plain", body)
 
     server = BootstrapServer(answer, *_write(tmp_path))
@@ -227,6 +231,11 @@ async def test_bootstrap_closes_after_its_answer_and_survives_junk(tmp_path: Pat
     assert (await asyncio.to_thread(call, b"hello")).endswith(b"\r\n\r\nhello")
     assert b" 500 " in (await asyncio.to_thread(call, b"bug")).split(b"\r\n")[0]
     assert (await asyncio.to_thread(call, b"again")).endswith(b"\r\n\r\nagain")
+    refused = b'{"name": "zi-1", "proxyType": "ingress", "dataplaneToken": "secret"}'
+    assert b" 403 " in (await asyncio.to_thread(call, refused)).split(b"\r\n")[0]
+    told = next(record for record in caplog.records if "not you" in record.getMessage())
+    assert (told.getMessage(), vars(told)["proxy"]) == ("bootstrap refused: not you", ".zi-1")
+    assert "secret" not in str(vars(told))
     junk.close()
     run.cancel()
     with pytest.raises(asyncio.CancelledError):

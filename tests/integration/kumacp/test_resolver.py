@@ -122,6 +122,8 @@ async def test_an_ingress_of_another_zone_is_of_use_once_its_name_is_resolved(
                 await asyncio.sleep(0)
         (line,) = caplog.messages
         assert "the address public.example of a zone ingress cannot be resolved" in line
+        (record,) = caplog.records
+        assert (vars(record)["proxy"], vars(record)["zone"]) == (".i1", "west")
         names.answers["public.example"] = ["192.0.2.1"]
         async with asyncio.timeout(10):
             (change,) = await told.get()

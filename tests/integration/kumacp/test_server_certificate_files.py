@@ -90,8 +90,18 @@ def test_half_a_pair(tmp_path: Path) -> None:
     cert, key = given(tmp_path, *PAIR)
     with pytest.raises(UserError, match="no key file: set both"):
         ensure_server_certificate(tmp_path, cert, None)
-    with pytest.raises(UserError, match="no certificate file: set both"):
+    with pytest.raises(UserError, match="no certificate file: set both KUMA_GENERAL_TLS_CERT_FILE and"):
         ensure_server_certificate(tmp_path, None, key)
+    with pytest.raises(UserError, match="set both KUMA_DP_SERVER_TLS_CERT_FILE and KUMA_DP_SERVER_TLS_KEY"):
+        ensure_server_certificate(tmp_path, None, key, "KUMA_DP_SERVER_TLS")
+
+
+def test_a_given_file_that_is_missing_is_named_with_its_variable(tmp_path: Path) -> None:
+    cert, _ = given(tmp_path, *PAIR)
+    with pytest.raises(
+        UserError, match=r"nowhere cannot be read .*: correct KUMA_DP_SERVER_TLS_CERT_FILE and"
+    ):
+        ensure_server_certificate(tmp_path, cert, tmp_path / "nowhere", "KUMA_DP_SERVER_TLS")
 
 
 def test_a_pair_that_does_not_belong_together(tmp_path: Path) -> None:

@@ -41,7 +41,12 @@ class TestToken:
 
     def test_missing(self) -> None:
         assert refusal(body(dataplaneToken="")) == self.MISSING
-        assert refusal(body(INGRESS, proxyType="ingress", dataplaneToken=...)) == self.MISSING
+        status, text = refusal(body(INGRESS, proxyType="ingress", dataplaneToken=...))
+        assert (status, text[: len(self.MISSING[1])]) == self.MISSING
+        assert text.endswith(
+            " (a zone ingress takes one of 'kumactl generate zone-token --zone=default --scope=ingress "
+            "> /path/file')"
+        )
 
     def test_a_path_counts_as_presence(self) -> None:
         rendered = bootstrap(body(dataplaneToken="", dataplaneTokenPath="/t"))
@@ -53,7 +58,9 @@ class TestToken:
         open_doors = facts(settings=CpSettings(dp_proxy_auth="none"))
         assert bootstrap(body(dataplaneToken=""), open_doors)
         assert bootstrap(body(dataplaneToken="anything"), open_doors)
-        assert refusal(body(INGRESS, proxyType="ingress", dataplaneToken=""), open_doors) == self.MISSING
+        status, text = refusal(body(INGRESS, proxyType="ingress", dataplaneToken=""), open_doors)
+        assert status == 422
+        assert text.startswith(self.MISSING[1])
 
     @pytest.mark.parametrize(
         ("given", "reason"),
@@ -285,3 +292,19 @@ class TestHostileInput:
 def test_a_resource_that_no_proxy_has() -> None:
     status, text = refusal(body(" " * (bootstrap_service.MAX_RESOURCE_CHARS + 1)))
     assert (status, text) == (422, "dataplaneResource: is longer than 2 MiB")
+
+
+@pytest.mark.parametrize(
+    ("request_", "named"),
+    [
+        (body(), "default.web-1"),
+        (body(mesh="", dataplaneResource="no resource"), "default.web-1"),
+        (body(name="zi-1", proxyType="ingress"), ".zi-1"),
+        (body(name=""), ""),
+        (body(proxyType="gate"), ""),
+        (b"{", ""),
+        (body(name="x" * 1_000), f"default.{'x' * 292}"),
+    ],
+)
+def test_who_asks_is_named_in_the_log(request_: bytes, named: str) -> None:
+    assert bootstrap_service.asker(request_) == named

@@ -30,6 +30,8 @@ def test_singular_plural_and_type_name(name, type_):
 def test_the_nearest_type_is_named():
     with pytest.raises(UserError, match=r'unknown resource type "dataplan"; did you mean dataplane\?'):
         find_type("dataplan")
+    with pytest.raises(UserError, match=r"use `kumactl inspect services`"):
+        find_type("services")
     with pytest.raises(UserError, match=r'unknown resource type "xyzzy"\. Known are: .*dataplanes'):
         find_type("xyzzy")
 

@@ -339,3 +339,24 @@ def test_a_type_is_not_settled_while_the_client_has_yet_to_ask_for_a_part_of_it(
     assert not server.session.settled(SECRET)
     server.ack(second)
     assert server.session.settled(SECRET)
+
+
+def test_a_client_is_satisfied_when_it_has_what_it_asked_for_or_refused_it() -> None:
+    server = Server()
+    server.put(LISTENER, a="1")
+    server.put(SECRET, nobodys="1")
+    assert server.session.satisfied
+    server.ack(only(server.ask(LISTENER)))
+    assert server.session.satisfied
+    server.put(LISTENER, a="2")
+    assert not server.session.satisfied
+    response = only(server.poll())
+    assert not server.session.satisfied
+    server.nack(response)
+    assert server.session.satisfied
+    missing = only(server.ask(SECRET, "identity"))
+    server.ack(missing)
+    assert not server.session.satisfied
+    server.put(SECRET, identity="1")
+    server.ack(only(server.poll()))
+    assert server.session.satisfied

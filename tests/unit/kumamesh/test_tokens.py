@@ -170,6 +170,25 @@ class TestKeys:
         token = tokens.issue(CLAIMS, SigningKey("1", OTHER_PRIVATE), now=NOW)
         assert "signature does not match" in refusal(token)
 
+    @pytest.mark.parametrize(
+        ("claims", "looks", "needed"),
+        [
+            (ZoneClaims("zone-1", ("ingress",)), "a zone token", "generate dataplane-token"),
+            (UserClaims("me"), "a user token", "generate dataplane-token"),
+            (CLAIMS, "a dataplane token", "generate zone-token"),
+        ],
+    )
+    def test_a_token_of_another_kind_is_told(self, claims: tokens.Claims, looks: str, needed: str) -> None:
+        token = tokens.issue(claims, SigningKey("1", OTHER_PRIVATE), now=NOW)
+        verify = tokens.verify_zone if claims is CLAIMS else tokens.verify_dataplane
+        with pytest.raises(TokenError) as refused:
+            verify(token, KEYS, NOTHING_REVOKED, NOW)
+        assert f"looks like {looks}" in str(refused.value)
+        assert needed in str(refused.value).partition("needed here")[2]
+
+    def test_a_token_of_the_right_kind_is_not_called_another(self) -> None:
+        assert refusal(tokens.issue(CLAIMS, SigningKey("1", OTHER_PRIVATE), now=NOW)).endswith("signing key")
+
     @pytest.mark.parametrize("header", [{}, {"kid": 1}, {"kid": None}, {"kid": ["1"]}])
     def test_kid_is_mandatory_text(self, header: dict[str, object]) -> None:
         assert "no kid header" in refusal(signed({"alg": "RS256", **header}, {}))

@@ -16,6 +16,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_pb2,
 )
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
+from envoy.extensions.retry.priority.previous_priorities.v3 import previous_priorities_config_pb2
 from google.protobuf.wrappers_pb2 import BoolValue
 
 from kumacp.xds.build import defaults
@@ -200,12 +201,14 @@ def source_tags(unit: SourceTags) -> Any:
 
 @cache
 def _retry_policy(protocol: str) -> Any:
-    """Kuma's default, and two things more so that an endpoint may leave without a failed request.
+    """Kuma's default, and three things more so that an endpoint may leave without a failed request.
 
     A retry goes to another host than the attempts before it, if there is one: Kuma's round robin may return
-    to the dead one. For gRPC `unavailable`, which Kuma retries too: it is what a sidecar answers when its
-    application is gone, with HTTP status 200. `gateway-error` also covers an upstream connection that is
-    reset before the response, so `reset-before-request` would add nothing. Never change what this returns.
+    to the dead one. The second retry goes to another priority, if there is one: with locality-aware load
+    balancing those of this zone may all be dead. For gRPC `unavailable`, which Kuma retries too: it is what a
+    sidecar answers when its application is gone, with HTTP status 200. `gateway-error` also covers an
+    upstream connection that is reset before the response, so `reset-before-request` would add nothing. Never
+    change what this returns.
     """
     return route_components_pb2.RetryPolicy(
         retry_on=f"{_RETRY_ON},unavailable" if protocol == "grpc" else _RETRY_ON,
@@ -221,4 +224,12 @@ def _retry_policy(protocol: str) -> Any:
             )
         ],
         host_selection_retry_max_attempts=defaults.HTTP_RETRIES,
+        retry_priority=route_components_pb2.RetryPolicy.RetryPriority(
+            name="envoy.retry_priorities.previous_priorities",
+            typed_config=pack(
+                previous_priorities_config_pb2.PreviousPrioritiesConfig(
+                    update_frequency=defaults.ATTEMPTS_OF_A_PRIORITY
+                )
+            ),
+        ),
     )

@@ -73,7 +73,7 @@ class Edge:
         self._services: dict[str, set[str]] = {}
         self._chains: tuple[Chain, ...] = ()
         self._trusted: dict[str, tuple[UnitInput, ...]] = {}
-        self._stale = False
+        self._stale = self._opened = False
         self._outdated: set[EdgeProxy] = set()
         self._unmet: dict[tuple[EdgeProxy, str], None] = {}
 
@@ -119,6 +119,7 @@ class Edge:
         for view in self._view.meshes:
             self._want_identity(view, proxy)
         self._outdated.add(proxy)
+        self._opened = True
 
     def refresh(self, view: MeshView, delta: MeshDelta, touched: TouchedRecord) -> None:
         """A mesh is different, or gone."""
@@ -137,6 +138,12 @@ class Edge:
         outdated, self._outdated = self._outdated, set()
         for proxy in outdated:
             self._refresh_own(proxy, touched)
+
+    def take_opened(self) -> bool:
+        """Whether they listen elsewhere than when this was last asked, or carry more, or otherwise; what they
+        carry no more does not count."""
+        opened, self._opened = self._opened, False
+        return opened
 
     def identity_requests(self) -> tuple[IdentityRequest, ...]:
         """As those of the hub."""
@@ -182,7 +189,8 @@ class Edge:
         for unit in now.units.values():
             self._common.put(unit, touched)
         self._forget(held.keys() - now.units.keys(), held, touched)
-        self._stale = self._stale or before is None or before.own != now.own
+        if before is None or before.own != now.own:
+            self._stale = self._opened = True
 
     def _built(self, carriage: Carriage, held: Mapping[UnitKey, Unit]) -> dict[UnitKey, Unit]:
         """What all proxies have of a service, in exchange for what is needed no more of that."""
@@ -218,9 +226,13 @@ class Edge:
         self._stale = False
         chains: dict[str, Chain] = {}
         for at in sorted(self._carried, key=_rank):
-            for chain in self._carried[at].carriage.chains:
-                if chains.setdefault(chain.sni, chain) is not chain:
-                    report_same_server_name(chain.sni, edge_cluster(*at))
+            lost = [
+                chain.sni
+                for chain in self._carried[at].carriage.chains
+                if chains.setdefault(chain.sni, chain) is not chain
+            ]
+            if lost:
+                report_same_server_name(min(lost, key=len), edge_cluster(*at))
         self._chains = tuple(chains.values())
 
     def _want_identity(self, view: MeshView, proxy: EdgeProxy) -> None:

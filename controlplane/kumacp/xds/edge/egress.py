@@ -51,9 +51,7 @@ class Egress:
         return {*view.remote_services(), *view.external_services}
 
     def concerned(self, view: MeshView, delta: MeshDelta) -> Iterable[str]:
-        if delta.vips.names:
-            return self.services(view)
-        changed = delta.remote | delta.endpoints | delta.facts
+        changed = delta.remote | delta.endpoints | delta.facts | delta.vips.services
         return changed.union(view.external_services) if delta.permissions else changed
 
     def carry(self, view: MeshView, service: str) -> Carriage | None:

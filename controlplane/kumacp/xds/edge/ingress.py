@@ -25,9 +25,7 @@ class Ingress:
         return view.services
 
     def concerned(self, view: MeshView, delta: MeshDelta) -> Iterable[str]:
-        if delta.vips.names:
-            return view.services
-        return delta.exposed | delta.endpoints
+        return delta.exposed | delta.endpoints | delta.vips.services
 
     def carry(self, view: MeshView, service: str) -> Carriage | None:
         if view.settings.mode is None or unreachable(view.name, service):
@@ -64,9 +62,10 @@ def _carriage(
     for wanted in asked(view, service, tag_sets):
         name = server_name(view.name, service, wanted)
         if name:
-            # Tags may differ in nothing but case, which server names do not.
-            chains.setdefault(name, EdgeChain(name, cluster, relevant(wanted, tag_sets)))
-    subsets = key_sets(chain.subset for chain in chains.values())
+            # Tags may differ in nothing but case, which server names do not. With another chain connections
+            # would be cut, so it is the same whatever tags others have; one that all have needs no subset.
+            chains.setdefault(name, EdgeChain(name, cluster, wanted))
+    subsets = key_sets(chain.subset for chain in chains.values() if relevant(chain.subset, tag_sets))
     backing = Backing(EdgeCluster(view.name, service, subsets=subsets), endpoints)
     return Carriage(tuple(chains.values()), (backing,))
 

@@ -29,11 +29,16 @@ class Chain(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EdgeChain:
-    """TLS is passed on as it comes, to the endpoints of the cluster that have all tags of `subset`."""
+    """TLS is passed on as it comes, to the endpoints of the cluster that have all tags of `subset`, if it
+    tells endpoints apart by their keys."""
 
     sni: str
     cluster: str
     subset: Tags = ()
+
+    def __hash__(self) -> int:
+        """An ingress has thousands, which differ in this already."""
+        return hash(self.sni)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,10 @@ class EdgeListener:
     zone: str
     proxy: str
     reuse_port: bool
+
+    def __hash__(self) -> int:
+        """Without the thousands of chains: few listeners are alike in all else."""
+        return hash((self.proxy, self.address, self.port, len(self.chains)))
 
     @property
     def type_url(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -44,7 +45,7 @@ def _check_conf(
 ) -> Violations:
     """Form and rules of a `conf`; fields that the rules name are relative to it."""
     for violation in check(model, conf, rules).violations:
-        yield Violation(join(path, violation.field), violation.message)
+        yield replace(violation, field=join(path, violation.field))
 
 
 def check_mtls_backend(path: str, backend: MtlsBackend, *, skip_validation: bool) -> Violations:

@@ -95,7 +95,21 @@ class TestCertificates:
     async def test_a_file_that_is_missing_is_named(self, tmp_path: Path, lines: Lines) -> None:
         missing = tmp_path / "missing.pem"
         async with joined_zone(1, tls=True, kds_root_ca_file=missing):
-            assert str(missing) in await lines.with_text("cannot be read")
+            line = await lines.with_text("cannot be read")
+        assert str(missing) in line
+        assert "KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE" in line
+
+    async def test_a_file_without_a_certificate_is_named(self, tmp_path: Path, lines: Lines) -> None:
+        rubbish = tmp_path / "ca.pem"
+        rubbish.write_text("rubbish")
+        async with (
+            scripted_global(IDENTITY) as world,
+            joined_zone(world.port, tls=True, kds_root_ca_file=rubbish),
+        ):
+            line = await lines.with_text("no PEM certificate")
+            assert world.pings == 0
+        assert str(rubbish) in line
+        assert "KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE" in line
 
     @pytest.mark.parametrize("skip", [True, False])
     async def test_tls_to_a_plain_port_is_told(self, lines: Lines, skip: bool) -> None:
@@ -107,6 +121,14 @@ class TestCertificates:
         async with scripted_global(IDENTITY) as world, joined_zone(world.port):
             line = await lines.with_text("grpcs://")
         assert "KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS" in line
+
+
+@pytest.mark.parametrize("skip", [True, False])
+async def test_a_port_where_nobody_is_is_told(lines: Lines, skip: bool) -> None:
+    async with joined_zone(1, tls=True, kds_tls_skip_verify=skip):
+        line = await lines.with_text("cannot be reached")
+    assert "Connection refused" in line
+    assert "KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS" in line
 
 
 class TestToken:
@@ -125,8 +147,42 @@ class TestToken:
         token = tmp_path / "token"
         token.write_text("two\nlines\n")
         async with scripted_global() as world, joined_zone(world.port, kds_cp_token_path=token):
-            assert str(token) in await lines.with_text("holds no token")
+            line = await lines.with_text("holds no token")
             assert world.pings == 0
+        assert str(token) in line
+        assert "KUMA_MULTIZONE_ZONE_KDS_AUTH_CP_TOKEN_PATH" in line
+
+    async def test_a_file_that_holds_no_text_is_named_and_can_be_mended(
+        self, tmp_path: Path, lines: Lines
+    ) -> None:
+        token = tmp_path / "token"
+        token.write_bytes(b"\xff\xfe\x00")
+        async with scripted_global() as world, joined_zone(world.port, kds_cp_token_path=token):
+            assert str(token) in await lines.with_text("holds no token")
+            token.write_text("a.b.c")
+            await world.opened(GLOBAL_TO_ZONE)
+
+
+async def test_an_answer_that_is_none_is_told_and_tried_again(lines: Lines) -> None:
+    async with scripted_global() as world:
+        world.ping_answer = b"\xff\xff\xff"
+        async with joined_zone(world.port):
+            line = await lines.with_text("no message of the global KDS service")
+            world.ping_answer = None
+            await world.opened(GLOBAL_TO_ZONE)
+    assert str(world.port) in line
+
+
+async def test_a_later_answer_that_is_none_leaves_the_streams_alone() -> None:
+    async with scripted_global() as world:
+        world.ping_interval_s = 0.01
+        async with joined_zone(world.port) as zone:
+            down = await world.opened(GLOBAL_TO_ZONE)
+            await world.pinged(3)  # it knows the short interval
+            world.ping_answer = b"\xff\xff\xff"
+            await world.pinged(world.pings + 3)
+            assert not down.over.is_set()
+            assert zone.federation.figures.connected == 1
 
 
 class TestRefusals:
@@ -151,6 +207,17 @@ class TestRefusals:
                 await world.opened(ZONE_TO_GLOBAL)
                 await down.asked("Mesh")
                 assert not down.over.is_set()
+
+    async def test_what_ends_all_streams_is_told_once(self, lines: Lines) -> None:
+        async with scripted_global() as world:
+            for method in (GLOBAL_TO_ZONE, ZONE_TO_GLOBAL, XDS_CONFIGS):
+                world.refusals[method] = (grpc.StatusCode.FAILED_PRECONDITION, "another one is there")
+            async with joined_zone(world.port) as zone:
+                await lines.with_text("another one is there")
+                async with asyncio.timeout(PATIENCE_S):
+                    while zone.federation.figures.ends.get("FAILED_PRECONDITION", 0) < 7:
+                        await asyncio.sleep(0.01)
+        assert len([line for line in lines.all() if "another one is there" in line]) == 1
 
     async def test_streams_that_global_does_not_know_are_left_out(self, lines: Lines) -> None:
         async with scripted_global() as world:

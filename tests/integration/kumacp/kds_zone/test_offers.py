@@ -10,10 +10,12 @@ from dataclasses import replace
 import pytest
 
 from kumacp.kds import offers_driver
+from kumacp.kds.codec import decode_response, encode_response
 from kumacp.kds.offers_driver import EncodedCache, Offers, OffersDriver, Touched
 from kumacp.store.api import Store, StoreUnavailable
 from kumacp.store.feed import MAX_BEHIND
 from kumacp.store.memory import MemoryStore
+from kumamesh.delta import DeltaResponse
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.mesh import Mesh
 from kumamesh.xds import XdsResource
@@ -31,9 +33,13 @@ class Peer:
     """Sees what `sees` lets through; counts what it was told."""
 
     def __init__(
-        self, cache: EncodedCache, sees: Callable[[Resource], Resource | None] = lambda r: r
+        self,
+        cache: EncodedCache,
+        sees: Callable[[Resource], Resource | None] = lambda r: r,
+        *,
+        keeps: bool = False,
     ) -> None:
-        self.offers = Offers(sees, TYPES, cache)
+        self.offers = Offers(sees, TYPES, cache, keeps=keeps)
         self.touched: list[Touched] = []
         self._told = asyncio.Event()
 
@@ -239,3 +245,23 @@ async def test_what_cannot_be_shown_leaves_what_the_peer_has(
         assert {name: peer.offers.source["Mesh"][name] for name in before} == before
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
     assert "a message at most 10000" in caplog.records[0].getMessage()
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+async def test_what_does_not_fit_is_still_in_the_list_of_a_peer_that_keeps_what_it_has(
+    cache: EncodedCache, *, keeps: bool
+) -> None:
+    """A list without it would have the peer delete what it got when the resource was smaller."""
+    store = MemoryStore()
+    one = await store.create(replace(mesh("one"), labels={"large": "x" * 20_000}))
+    await store.create(mesh("two"))
+    async with driving(store, cache) as driver:
+        peer = Peer(cache, keeps=keeps)
+        await driver.add(peer.offers, peer.on_touched)
+        listed = tuple(peer.offers.source["Mesh"].values())
+        received = decode_response(encode_response(DeltaResponse("Mesh", "1", listed, ()), "global"))
+        assert [resource.name for resource in received.resources] == ["two"]
+        assert received.unread == (frozenset({one.key}) if keeps else frozenset())
+        await store.update(replace(one, labels={}))
+        await peer.until(lambda: {"one."} in [set(touched["Mesh"]) for touched in peer.touched[1:]])
+        assert len(peer.offers.source["Mesh"]["one."].body) < 100

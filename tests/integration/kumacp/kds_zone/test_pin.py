@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from joined_zone import joined_zone
+from kumacp.kds.pin_client import shown_by
 from kumacp.kds.streams import GLOBAL_TO_ZONE
 from scripted_global import scripted_global
 
@@ -53,3 +56,21 @@ async def test_any_certificate_is_accepted_when_told_so(identity: tuple[bytes, b
         joined_zone(world.port, tls=True, kds_tls_skip_verify=True),
     ):
         await world.opened(GLOBAL_TO_ZONE)
+
+
+async def test_who_gives_up_leaves_no_connection_behind() -> None:
+    hello, over = asyncio.Event(), asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(4_096):
+                hello.set()
+        over.set()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        looking = asyncio.create_task(shown_by(*server.sockets[0].getsockname()))
+        async with asyncio.timeout(20.0):
+            await hello.wait()
+            looking.cancel()
+            await over.wait()

@@ -155,6 +155,28 @@ class TestTrust:
             assert await zone.names("Config") == {"kuma-cluster-id", "kuma-global-cluster-id"}
 
 
+async def test_what_the_zone_loses_of_its_own_is_named(caplog) -> None:  # type: ignore[no-untyped-def]
+    """A zone that stood alone joins: global has the say over meshes, and what was in them goes with them."""
+    store = MemoryStore()
+    for name in ("default", "mine", "same"):
+        await store.create(mesh(name))
+    await store.create(of_global(mesh("old")))
+    theirs = Mesh.model_validate({"routing": {"localityAwareLoadBalancing": True}})
+    async with scripted_global() as world, joined_zone(world.port, store=store) as zone:
+        down = await world.opened(GLOBAL_TO_ZONE)
+        await down.asked("Mesh")
+        await down.send("Config", cluster_id("one"))
+        await down.send("Mesh", replace(mesh("default"), spec=theirs), mesh("same"))
+        await zone.until("Mesh", lambda names: names == {"default", "same"})
+        assert (await down.verdict()).type == "Config"
+        assert (await down.verdict()).ok
+    lines = [record.getMessage() for record in caplog.records if "made itself" in record.getMessage()]
+    assert lines == [
+        "global has the say over what this zone made itself, with all that belongs to it: deleted Mesh"
+        ' "mine"; replaced Mesh "default"'
+    ]
+
+
 async def test_an_end_of_the_connection_deletes_nothing() -> None:
     async with scripted_global() as world, joined_zone(world.port, store=await joined_store()) as zone:
         down = await world.opened(GLOBAL_TO_ZONE)

@@ -9,6 +9,7 @@ import pytest
 
 from kumacp.kds.catalog import from_zone
 from kumacp.kds.global_intake import GlobalIntake
+from kumacp.kds.hashing import synced_name
 from kumacp.kds.messages import HASH_SUFFIX, Received
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.rest import from_rest
@@ -18,15 +19,21 @@ STORED = replace(
         {
             "type": "Dataplane",
             "mesh": "default",
-            "name": "web-1-xyz",
+            "name": synced_name("default", "web-1", {"kuma.io/zone": "zone-1"}),
             "networking": {
                 "address": "10.0.0.1",
                 "inbound": [{"port": 80, "tags": {"kuma.io/service": "web"}}],
             },
         }
     ),
-    labels={"kuma.io/zone": "zone-1", "kuma.io/origin": "zone"},
+    labels={"kuma.io/zone": "zone-1", "kuma.io/origin": "zone", "kuma.io/display-name": "web-1"},
 )
+
+
+def told(name: str) -> Resource:
+    """Like the one that is stored, under another name."""
+    key = STORED.key._replace(name=synced_name("default", name, STORED.labels))
+    return replace(STORED, key=key, labels={**STORED.labels, "kuma.io/display-name": name})
 
 
 class Notes:
@@ -94,9 +101,9 @@ async def test_a_zone_is_complete_when_every_type_has_come() -> None:
 async def test_a_zone_has_room_for_so_many_of_a_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kumacp.kds.global_intake.MAX_OF_A_TYPE", 2)
     notes = Notes(store_known=True)
-    one, two, three = (replace(STORED, key=STORED.key._replace(name=f"web-{n}-xyz")) for n in (1, 2, 3))
+    one, two, three = map(told, ("web-1", "web-2", "web-3"))
     writes = await notes.lists("Dataplane", one, two, three, stored=(replace(one, version=1),))
-    assert [item.key for item in writes.puts] == [one.key, two.key]
+    assert [item.key for item in writes.puts] == [two.key]
     assert writes.refused == ("1 more of Dataplane have no room: a zone may have 2",)
 
     async def change(told: Resource | None, *removed: ResourceKey, stored: tuple[Resource, ...] = ()) -> Any:

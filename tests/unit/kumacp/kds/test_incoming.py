@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kumacp.kds.hashing import synced_name
 from kumacp.kds.incoming import Writes, from_global, from_zone
 from kumacp.kds.messages import Received
 from kumamesh.names import DISPLAY_NAME_LABEL, ORIGIN_LABEL, ZONE_LABEL, ZONE_TAG
@@ -26,6 +27,14 @@ THEN = datetime(2026, 1, 1, tzinfo=UTC)
 def a(type_: str, name: str, labels: Mapping[str, str] | None = None, spec: Any = None) -> Resource:
     mesh = "default" if TYPES[type_].mesh_scoped else ""
     return Resource(ResourceKey(type_, mesh, name), spec or TYPES[type_].spec(), labels or {})
+
+
+def told_of_east(
+    type_: str, name: str, labels: Mapping[str, str] | None = None, spec: Any = None
+) -> Resource:
+    """As a zone tells of it: under a name with its suffix."""
+    new = a(type_, name, {**(labels or {}), DISPLAY_NAME_LABEL: name}, spec)
+    return replace(new, key=new.key._replace(name=synced_name(new.mesh, name, EAST)))
 
 
 def stored(type_: str, name: str, labels: Mapping[str, str] | None = None, spec: Any = None) -> Resource:
@@ -135,10 +144,9 @@ def test_the_last_of_two_with_one_name_counts() -> None:
 
 
 def test_global_notes_where_a_resource_is_from() -> None:
-    (put,) = up("ZoneEgress", [a("ZoneEgress", "e-hash", {"team": "x", DISPLAY_NAME_LABEL: "e"})], []).puts
-    assert put.labels == {"team": "x", DISPLAY_NAME_LABEL: "e", **EAST}
-    (put,) = up("ZoneEgress", [a("ZoneEgress", "e", {ZONE_LABEL: "west", ORIGIN_LABEL: "global"})], []).puts
-    assert put.labels == {DISPLAY_NAME_LABEL: "e", **EAST}
+    for claimed in ({}, {ZONE_LABEL: "west", ORIGIN_LABEL: "global"}):
+        (put,) = up("ZoneEgress", [told_of_east("ZoneEgress", "e", {"team": "x", **claimed})], []).puts
+        assert put.labels == {"team": "x", DISPLAY_NAME_LABEL: "e", **EAST}
     assert put.spec == ZoneEgress(zone="east")
 
 
@@ -163,11 +171,12 @@ def test_a_zone_is_never_another_one() -> None:
     ingress = ZoneIngress(
         zone="west", available_services=(AvailableService(tags=tags), AvailableService(tags=other))
     )
-    (put,) = up("ZoneIngress", [a("ZoneIngress", "i", spec=ingress)], []).puts
+    (put,) = up("ZoneIngress", [told_of_east("ZoneIngress", "i", spec=ingress)], []).puts
     assert put.spec.zone == "east"
     assert [service.tags for service in put.spec.available_services] == [{**tags, ZONE_TAG: "east"}, other]
     networking = Networking(inbound=(Inbound(tags=tags), Inbound(tags=other)), gateway=Gateway(tags=tags))
-    (put,) = up("Dataplane", [a("Dataplane", "d", spec=Dataplane(networking=networking))], []).puts
+    dataplane = told_of_east("Dataplane", "d", spec=Dataplane(networking=networking))
+    (put,) = up("Dataplane", [dataplane], []).puts
     found = put.spec.networking
     assert [inbound.tags.get(ZONE_TAG) for inbound in found.inbound] == ["east", None]
     assert found.gateway.tags[ZONE_TAG] == "east"
@@ -185,6 +194,28 @@ def test_a_zone_touches_nothing_of_others(labels: dict[str, str], owner: str) ->
     assert f"has the name of one that {owner} made" in writes.refused[0]
     assert up("MeshTrafficPermission", [], [other]) == Writes()
     assert up("MeshTrafficPermission", [], [other], full=False, removed=(other.key,)) == Writes()
+
+
+def test_a_zone_takes_no_name_that_another_could_need() -> None:
+    """Names have a suffix with the zone in it, so whoever has none of its own would be in another's place."""
+    theirs = synced_name("", "ing", {ZONE_LABEL: "west"})
+    told = a("ZoneIngress", theirs, {DISPLAY_NAME_LABEL: "ing", ZONE_LABEL: "west"})
+    nameless = a("ZoneIngress", theirs)
+    for each in (told, nameless):
+        writes = up("ZoneIngress", [each], [])
+        assert writes.puts == ()
+        assert writes.refused == (
+            f"ZoneIngress \"{theirs}.\" has not the suffix that names of zone 'east' have",
+        )
+
+
+def test_what_is_told_and_taken_back_at_once_is_there() -> None:
+    old = stored("TrafficPermission", "b", GLOBAL)
+    new = a("TrafficPermission", "b", {**GLOBAL, "team": "x"})
+    for full in (True, False):
+        writes = down("TrafficPermission", [new], [old], full=full, removed=(old.key,))
+        assert [put.key for put in writes.puts] == [old.key]
+        assert writes.deletes == ()
 
 
 def test_an_untrusted_list_of_a_zone_deletes_nothing() -> None:

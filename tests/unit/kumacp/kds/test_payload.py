@@ -45,7 +45,7 @@ def test_any_spec_survives(type_: str) -> None:
     def check(spec: Any, labels: dict[str, str]) -> None:
         resource = resource_of(type_, spec, labels)
         data = write_resource(resource)
-        back = read_resource(without_rules(type_), data)
+        back = read_resource(without_rules(type_), data).resource
         assert back == resource
         assert write_resource(back) == data
         # Numbers of a Struct stay whole, which == does not tell.
@@ -63,7 +63,7 @@ def test_any_spec_survives(type_: str) -> None:
 )
 def test_what_people_write_survives_with_the_rules_of_its_type(document: dict[str, Any]) -> None:
     resource = from_rest(document)
-    back = read_resource(TYPES[resource.type], write_resource(resource))
+    back = read_resource(TYPES[resource.type], write_resource(resource)).resource
     assert (back.key, back.spec, back.labels) == (resource.key, resource.spec, resource.labels)
 
 
@@ -75,7 +75,7 @@ def test_durations_travel_in_seconds(text: str, wire: str) -> None:
     probe = ServiceProbe(interval=text)
     mesh = read_resource(
         without_rules("Mesh"), write_resource(resource_of("Mesh", Mesh(mtls=Mtls(backends=(backend,)))))
-    )
+    ).resource
     dataplane = read_resource(
         without_rules("Dataplane"),
         write_resource(
@@ -83,7 +83,7 @@ def test_durations_travel_in_seconds(text: str, wire: str) -> None:
                 "Dataplane", Dataplane(networking=Networking(inbound=(Inbound(service_probe=probe),)))
             )
         ),
-    )
+    ).resource
     found = mesh.spec.mtls.backends[0].root_chain.request_timeout
     assert found == dataplane.spec.networking.inbound[0].service_probe.interval == wire
     assert parse_duration(found) == parse_duration(text)
@@ -149,13 +149,39 @@ def test_what_cannot_be_taken_in_is_told_with_its_reason() -> None:
     for text in (b"", b"[", b"\xff", b'"\\ud800"', b'{"a":' * 10_000):
         assert unreadable("MeshTrafficPermission", spec=ProtoAny(value=text)) == "spec: is not JSON"
     assert unreadable("MeshTrafficPermission", spec=ProtoAny(value=b"[]")) == "spec: must be an object"
-    assert unreadable("MeshTrafficPermission", spec=ProtoAny(value=b'{"form": []}')).startswith(
-        "form: unknown"
-    )
+    both_wrong = ProtoAny(value=b'{"form": [], "from": 1}')
+    assert unreadable("MeshTrafficPermission", spec=both_wrong) == "from: must be a list"
 
 
 def test_fields_of_later_versions_are_passed_over() -> None:
     resource = from_rest(next(each for each in DOCUMENTS if each.get("type") == "Dataplane"))
     message = KumaResource.FromString(write_resource(resource))
     message.spec.value += b"\xa2\x06\x03new"  # field 100
-    assert read_resource(TYPES["Dataplane"], message.SerializeToString()).spec == resource.spec
+    assert read_resource(TYPES["Dataplane"], message.SerializeToString()).resource.spec == resource.spec
+
+
+def json_resource(type_: str, mesh: str, spec: dict[str, Any]) -> bytes:
+    message = KumaResource(meta=KumaResource.Meta(name="x", mesh=mesh), spec=ProtoAny())
+    message.spec.value = json.dumps(spec).encode()
+    return message.SerializeToString()
+
+
+def test_a_policy_of_a_later_version_is_taken_without_what_is_new_in_it() -> None:
+    known = {"targetRef": {"kind": "Mesh"}, "from": [{"targetRef": {"kind": "Mesh"}, "default": {}}]}
+    known["from"][0]["default"]["action"] = "Allow"  # type: ignore[index]
+    later = {**known, "form": [1], "targetRef": {"kind": "Mesh", "planet": "earth"}}
+    type_ = TYPES["MeshTrafficPermission"]
+    read = read_resource(type_, json_resource(type_.name, "default", later))
+    assert spec_to_json(read.resource.spec) == known
+    assert sorted(read.passed_over) == ["form", "targetRef.planet"]
+    assert read_resource(type_, json_resource(type_.name, "default", known)).passed_over == ()
+
+
+def test_a_mesh_is_taken_with_a_backend_that_can_do_more_than_is_known() -> None:
+    conf = {"port": 5670, "path": "/metrics", "later": {"x": 1}}
+    mesh = Mesh.model_validate(
+        {"metrics": {"enabledBackend": "p", "backends": [{"name": "p", "type": "prometheus", "conf": conf}]}}
+    )
+    read = read_resource(TYPES["Mesh"], write_resource(resource_of("Mesh", mesh)))
+    assert read.resource.spec == mesh
+    assert read.passed_over == ("metrics.backends[0].conf.later",)

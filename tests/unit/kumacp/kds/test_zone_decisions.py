@@ -156,7 +156,42 @@ class TestTrouble:
                 "UNAVAILABLE",
                 f"{LAST}connect: Connection refused (111)",
                 False,
-                ["global:5685 cannot be reached (ipv4:10.0.0.1:5685: connect: Connection refused (111))"],
+                [
+                    "global:5685 cannot be reached (ipv4:10.0.0.1:5685: connect: Connection refused (111))",
+                    "KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS",
+                ],
+            ),
+            *(
+                (
+                    TLS,
+                    "UNAVAILABLE",
+                    said,
+                    False,
+                    [
+                        "global:5685 cannot be reached (no address is found",
+                        "KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS",
+                    ],
+                )
+                for said in (
+                    "errors resolving global:5685: [field:hostname lookup error:Address lookup failed for"
+                    " global:5685 os_error: Temporary failure in name resolution syscall: getaddrinfo]",
+                    "DNS resolution failed for global:5685: C-ares status is not ARES_SUCCESS",
+                    "Name or service not known",
+                )
+            ),
+            (
+                TLS,
+                "UNAVAILABLE",
+                f"{LAST}Cannot check peer: missing selected ALPN property.",
+                False,
+                ["not the KDS port", "5685", "KUMA_MULTIZONE_ZONE_GLOBAL_ADDRESS"],
+            ),
+            (
+                Dialled("global:5685", tls=True, trust="/etc/ca.pem"),
+                "UNAVAILABLE",
+                f"{LAST}Failed to create security handshaker.",
+                False,
+                ["no PEM certificate", "/etc/ca.pem", "KUMA_MULTIZONE_ZONE_KDS_ROOT_CA_FILE"],
             ),
             (TLS, "DEADLINE_EXCEEDED", "Deadline Exceeded", False, ["it does not answer"]),
             (TLS, "UNAVAILABLE", "", False, ["(unavailable)"]),

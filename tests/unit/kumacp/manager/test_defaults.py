@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from kumacp.defaults_driver import ensure_defaults
 from kumacp.identity.admin_ca import from_secret_data
-from kumacp.identity.signing_keys import KeyRing
+from kumacp.identity.signing_keys import KeyRing, TokenKind
 from kumacp.manager.resource_driver import ResourceManager
 from kumacp.settings import CpSettings
 from kumacp.store.api import StoreUnavailable
@@ -14,6 +15,7 @@ from kumacp.store.memory import MemoryStore
 from kumamesh.errors import UserError
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.secret import GlobalSecret
+from kumamesh.tokens import SigningKey, ZoneClaims, generate_signing_key, issue, public_pem
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 GLOBAL_SECRETS = [
@@ -72,6 +74,23 @@ async def test_a_zone_with_a_global_control_plane_makes_only_what_is_its_own() -
     await start(store, CpSettings(zone_name="zone-1", zone_global_address="grpcs://global:5685"))
     made = [resource.name for resource in await everything(store)]
     assert made == ["admin-user-token", "envoy-admin-ca", "user-token-signing-key-1"]
+
+
+async def test_a_zone_that_left_its_global_believes_the_tokens_that_its_proxies_have() -> None:
+    store = MemoryStore()
+    of_global = SigningKey("1", generate_signing_key())
+    public = Resource(
+        key("zone-token-signing-public-key-1"), GlobalSecret(data=public_pem(of_global.private_pem))
+    )
+    await store.create(replace(public, labels={"kuma.io/origin": "global"}))
+    token = issue(ZoneClaims(zone="zone-1", scope=("ingress",)), of_global, now=NOW.timestamp())
+    await start(store)
+    keys = KeyRing(await store.list("GlobalSecret"))
+    assert keys.verify_zone(token, NOW.timestamp()).zone == "zone-1"
+    own = issue(
+        ZoneClaims(zone="zone-1", scope=("ingress",)), keys.latest(TokenKind.ZONE), now=NOW.timestamp()
+    )
+    assert keys.verify_zone(own, NOW.timestamp()).zone == "zone-1"
 
 
 async def test_a_global_control_plane_makes_no_admin_authority() -> None:

@@ -170,3 +170,21 @@ def test_configurations_of_any_form_are_hashable_too() -> None:
     mesh = Mesh(mtls=Mtls(backends=(MtlsBackend(name="a", conf={"list": [1, {"x": [2]}]}),)))
     assert hash(mesh) == hash(mesh.model_copy())
     assert spec_to_json(mesh)["mtls"]["backends"][0]["conf"] == {"list": [1, {"x": [2]}]}
+
+
+def test_models_with_the_same_fields_share_what_says_which() -> None:
+    one, other = Inbound(port=80), Inbound(port=81)
+    assert one.__pydantic_fields_set__ is other.__pydantic_fields_set__
+    assert one.model_fields_set == {"port"}
+    assert one.model_copy(update={"address": "10.0.0.2"}).model_fields_set == {"port", "address"}
+    assert other.model_fields_set == {"port"}
+
+
+def test_tags_share_their_texts() -> None:
+    first, second = (
+        spec_from_json("Dataplane", {"networking": {"inbound": [{"port": 80, "tags": {key: value}}]}})
+        for key, value in (("".join(("te", "am")), "".join(("a", "b"))) for _ in range(2))
+    )
+    [(one, its)], [(other, others)] = (spec.networking.inbound[0].tags.items() for spec in (first, second))
+    assert one is other
+    assert its is others
