@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from kumamesh.names import SERVICE_TAG, ZONE_TAG
+from kumacp.services import dataplane_status, service_insight, service_kind
 from kumamesh.resource import NEVER, Resource
 from kumamesh.resources.base import format_time
 from kumamesh.resources.dataplane import Dataplane
@@ -18,31 +18,13 @@ from kumamesh.resources.insight import (
     MeshInsight,
     MeshInsightMtls,
     ServiceCount,
-    ServiceDataplanes,
     ServiceInsight,
-    ServiceKind,
-    ServiceState,
-    ServiceStatus,
     Total,
 )
 from kumamesh.resources.registry import TYPES
 from kumamesh.resources.rest import shown_head, spec_to_json
 
-DataplaneStatus = Literal["Online", "Offline", "Partially degraded"]
 _UNKNOWN_VERSION = "unknown"
-
-
-def dataplane_status(dataplane: Dataplane, insight: DataplaneInsight | None) -> DataplaneStatus:
-    """Online: connected, and every inbound that counts is ready. A gateway has none to be ready."""
-    if insight is None or not insight.online:
-        return "Offline"
-    counting = [inbound for inbound in dataplane.networking.inbound if inbound.state != "Ignored"]
-    if dataplane.networking.gateway is not None or not counting:
-        return "Online"
-    ready = sum(inbound.healthy for inbound in counting)
-    if ready == len(counting):
-        return "Online"
-    return "Partially degraded" if ready else "Offline"
 
 
 def not_ready(dataplane: Dataplane) -> tuple[str, ...]:
@@ -67,28 +49,6 @@ def overview(resource: Resource, insight: Resource | None) -> dict[str, Any]:
 def service_insight_name(mesh: str) -> str:
     """Name of the one ServiceInsight of a mesh."""
     return f"all-services-{mesh}"
-
-
-def service_insight(
-    dataplanes: Iterable[Resource], insights: Iterable[Resource], external: Iterable[Resource] = ()
-) -> ServiceInsight:
-    """The state of every service of one mesh; `external` are its ExternalServices. A proxy counts once for
-    each of its services. A service that outbounds refer to and nobody offers is offline."""
-    tallies: dict[str, _ServiceTally] = defaultdict(_ServiceTally)
-    pairs = _pairs(dataplanes, insights)
-    for dataplane, insight in pairs:
-        status = dataplane_status(dataplane, insight)
-        backend = insight.m_tls.issued_backend if insight and insight.m_tls else ""
-        for service, zones in _zones_by_service(dataplane).items():
-            tallies[service].count(_service_kind(dataplane), status, backend, zones)
-    for resource in external:
-        tags = resource.spec.tags
-        if service := tags.get(SERVICE_TAG):
-            tallies[service].outside(zone=tags.get(ZONE_TAG, ""))
-    for service in {each.service for dataplane, _ in pairs for each in dataplane.networking.outbound}:
-        if service:
-            tallies.setdefault(service, _ServiceTally())
-    return ServiceInsight(services={service: tallies[service].state() for service in sorted(tallies)})
 
 
 def as_seen_in(zone: str, own: ServiceInsight, everywhere: ServiceInsight) -> ServiceInsight:
@@ -162,78 +122,11 @@ def mesh_insight(
     )
 
 
-class _ServiceTally:
-    """What is counted of one service."""
-
-    def __init__(self) -> None:
-        self._kind: ServiceKind = "internal"
-        self._outside = False
-        self._online = 0
-        self._total = 0
-        self._backends: Counter[str] = Counter()
-        self._zones: set[str] = set()
-
-    def count(self, kind: ServiceKind, status: DataplaneStatus, backend: str, zones: set[str]) -> None:
-        """One more proxy; one that is partially degraded counts as offline."""
-        if not self._total:
-            self._kind = kind
-        self._total += 1
-        self._online += status == "Online"
-        if backend:
-            self._backends[backend] += 1
-        self._zones |= zones
-
-    def outside(self, *, zone: str) -> None:
-        """It is an ExternalService, unless a proxy of the mesh offers a service of that name."""
-        if not self._total:
-            self._kind, self._outside = "external", True
-            if zone:
-                self._zones.add(zone)
-
-    def state(self) -> ServiceState:
-        return ServiceState(
-            status=self._status(),
-            dataplanes=ServiceDataplanes(
-                total=self._total, online=self._online, offline=self._total - self._online
-            ),
-            issued_backends=dict(sorted(self._backends.items())),
-            service_type=self._kind,
-            zones=tuple(sorted(self._zones)),
-        )
-
-    def _status(self) -> ServiceStatus:
-        if self._outside:
-            return "not_available"
-        if not self._online:
-            return "offline"
-        return "online" if self._online == self._total else "partially_degraded"
-
-
 def _pairs(
     dataplanes: Iterable[Resource], insights: Iterable[Resource]
 ) -> list[tuple[Dataplane, DataplaneInsight | None]]:
     by_name = {(insight.mesh, insight.name): insight.spec for insight in insights}
     return [(dataplane.spec, by_name.get((dataplane.mesh, dataplane.name))) for dataplane in dataplanes]
-
-
-def _service_kind(dataplane: Dataplane) -> ServiceKind:
-    gateway = dataplane.networking.gateway
-    if gateway is None:
-        return "internal"
-    return "gateway_builtin" if gateway.type == "BUILTIN" else "gateway_delegated"
-
-
-def _zones_by_service(dataplane: Dataplane) -> dict[str, set[str]]:
-    """Services of the proxy with the zones they are in; an ignored inbound serves nobody."""
-    networking = dataplane.networking
-    serving = [inbound.tags for inbound in networking.inbound if inbound.state != "Ignored"]
-    if networking.gateway is not None:
-        serving.append(networking.gateway.tags)
-    zones: dict[str, set[str]] = {}
-    for tags in serving:
-        if tags.get(SERVICE_TAG):
-            zones.setdefault(tags[SERVICE_TAG], set()).update({tags[ZONE_TAG]} if tags.get(ZONE_TAG) else ())
-    return zones
 
 
 def _memberships(dataplane: Dataplane, insight: DataplaneInsight | None) -> set[tuple[str, str]]:
@@ -243,7 +136,7 @@ def _memberships(dataplane: Dataplane, insight: DataplaneInsight | None) -> set[
     found = {
         ("kumaDp", (version.kuma_dp.version if version else "") or _UNKNOWN_VERSION),
         ("envoy", (version.envoy.version if version else "") or _UNKNOWN_VERSION),
-        ("type", _service_kind(dataplane) if dataplane.networking.gateway else "standard"),
+        ("type", service_kind(dataplane) if dataplane.networking.gateway else "standard"),
     }
     if dataplane.networking.gateway:
         found.add(("type", "gateway"))

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kumacp.insights import dataplane_status, service_insight
+from kumacp.services import dataplane_status, service_insight
 from kumamesh.resource import Resource
 from kumamesh.resources.registry import TYPES
 

@@ -15,11 +15,11 @@ from kumacp.insights import (
     as_seen_in,
     mesh_insight,
     overview,
-    service_insight,
     service_insight_name,
     service_insights,
 )
 from kumacp.mode import Role
+from kumacp.services import service_insight
 from kumacp.store.api import NotFound, Store
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.insight import ServiceInsight

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from kumacp.insights import service_insight, service_insight_name
+from kumacp.insights import service_insight_name
+from kumacp.services import SOURCES, Services
 from kumacp.store.api import Change, Conflict, NotFound, Store, StoreUnavailable
 from kumacp.store.following_driver import Following
 from kumamesh.resource import Resource, ResourceKey
-from kumamesh.resources.insight import DataplaneInsight, ServiceInsight
 
 log = logging.getLogger(__name__)
 
+MESH = "Mesh"
 REST_S = 1.0
 """Kuma's shortest pause (metrics.mesh.minResyncInterval)."""
-_REST_PER_COST = 10.0
-"""A mesh of 10,000 proxies takes 0.3 s: at most a tenth of a core goes into this."""
-_SOURCES = frozenset({"Dataplane", "DataplaneInsight", "ExternalService", "Mesh"})
+_SLICE = 200
+"""Resources counted at the beginning before others get their turn."""
 
 
 class ServiceInsightDriver:
@@ -29,6 +28,7 @@ class ServiceInsightDriver:
     def __init__(self, store: Store, *, rest_s: float = REST_S) -> None:
         self._store = store
         self._rest_s = rest_s
+        self._meshes: dict[str, Services] = {}
         self._stale: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._following = Following(store, "the meshes", read=self._read, take=self._take)
@@ -45,10 +45,33 @@ class ServiceInsightDriver:
             writing.cancel()
 
     async def _read(self) -> None:
-        self._mark([mesh.name for mesh in await self._store.list("Mesh")])
+        meshes = {mesh.name: Services() for mesh in await self._store.list(MESH)}
+        for type_ in sorted(SOURCES):
+            for number, resource in enumerate(await self._store.list(type_), 1):
+                if resource.mesh in meshes:
+                    meshes[resource.mesh].put(resource.key, resource.spec)
+                if number % _SLICE == 0:
+                    await asyncio.sleep(0)
+        self._meshes = meshes
+        self._mark(meshes)
 
     def _take(self, batch: Sequence[Change]) -> None:
-        self._mark(_mesh_of(change) for change in batch if matters(change))
+        for change in batch:
+            if change.key.type == MESH:
+                self._take_mesh(change)
+            elif change.key.type in SOURCES and (services := self._meshes.get(change.key.mesh)) is not None:
+                services.put(change.key, change.new.spec if change.new else None)
+                if services.changed:
+                    self._mark([change.key.mesh])
+
+    def _take_mesh(self, change: Change) -> None:
+        """Whatever is in a mesh comes after it, and goes before it."""
+        name = change.key.name
+        if change.new is None:
+            self._meshes.pop(name, None)
+        elif name not in self._meshes:
+            self._meshes[name] = Services()
+            self._mark([name])
 
     def _mark(self, meshes: Iterable[str]) -> None:
         for mesh in meshes:
@@ -59,11 +82,10 @@ class ServiceInsightDriver:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            began = time.monotonic()
             meshes, self._stale = self._stale, {}
             for mesh in meshes:
                 await self._renew(mesh)
-            await asyncio.sleep(max(self._rest_s, _REST_PER_COST * (time.monotonic() - began)))
+            await asyncio.sleep(self._rest_s)
 
     async def _renew(self, mesh: str) -> None:
         try:
@@ -75,13 +97,11 @@ class ServiceInsightDriver:
             self._mark([mesh])
 
     async def _write(self, mesh: str) -> None:
-        await self._store.get(ResourceKey("Mesh", "", mesh))
-        listed = [
-            await self._store.list(type_, mesh)
-            for type_ in ("Dataplane", "DataplaneInsight", "ExternalService")
-        ]
-        spec: ServiceInsight = await asyncio.to_thread(service_insight, *listed)
-        key = ResourceKey("ServiceInsight", mesh, service_insight_name(mesh))
+        await self._store.get(ResourceKey(MESH, "", mesh))
+        services = self._meshes.get(mesh)
+        if services is None:
+            return
+        spec, key = services.insight(), ResourceKey("ServiceInsight", mesh, service_insight_name(mesh))
         try:
             stored = await self._store.get(key)
         except NotFound:
@@ -89,24 +109,3 @@ class ServiceInsightDriver:
         else:
             if stored.spec != spec:
                 await self._store.update(replace(stored, spec=spec))
-
-
-def _mesh_of(change: Change) -> str:
-    return change.key.name if change.key.type == "Mesh" else change.key.mesh
-
-
-def matters(change: Change) -> bool:
-    """Whether services may be in another state. Most changes are counters of insights."""
-    if change.key.type not in _SOURCES:
-        return False
-    if change.key.type == "Mesh":
-        return change.old is None
-    if change.old is None or change.new is None:
-        return True
-    if change.key.type == "DataplaneInsight":
-        return _seen(change.old.spec) != _seen(change.new.spec)
-    return bool(change.old.spec != change.new.spec)
-
-
-def _seen(insight: DataplaneInsight) -> tuple[bool, str]:
-    return insight.online, insight.m_tls.issued_backend if insight.m_tls else ""

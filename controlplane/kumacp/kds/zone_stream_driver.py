@@ -65,7 +65,7 @@ class ZoneStream:
         """Until the work is done (it must not raise), the zone is gone, or `end` is called."""
         async with asyncio.TaskGroup() as self._group:
             self._group.create_task(self._read())
-            pass
+            await self._send_headers()
             worker = self._group.create_task(self._work(work))
             await self._over.wait()
             self._taken.set()

@@ -10,14 +10,13 @@ import pytest
 
 from kumacp.insights import (
     as_seen_in,
-    dataplane_status,
     mesh_insight,
     not_ready,
     overview,
-    service_insight,
     service_insight_name,
     service_insights,
 )
+from kumacp.services import dataplane_status, service_insight
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.dataplane import (
     Dataplane,
