@@ -341,6 +341,20 @@ def test_global_looks_into_the_envoys_of_the_zones(scene: Scene) -> None:
     assert "backend{mesh=default}" in dump
 
 
+def test_metrics_tell_of_zones_and_links(scene: Scene) -> None:
+    world, zone = scene.world, scene.world["z1"].plane
+    assert world.top.metric("zones_total") == 3
+    assert world.top.metric("zones_online") == 3
+    assert world.top.metric("kds_delta_streams_active") == 3 * 5
+    for name in ("kds_delta_responses_sent", "kds_delta_requests_received", "kds_responses_received_total"):
+        assert world.top.metric(name) > 0
+        assert zone.metric(name) > 0
+    assert world.top.metric("kds_responses_rejected_total") == 0
+    assert zone.metric("kds_responses_rejected_total") == 0
+    assert zone.metric("kds_connected") == 1
+    assert zone.metric("kds_connections_total") >= 1
+
+
 def test_nothing_secret_leaves_global(scene: Scene) -> None:
     """What a zone has of global: no private key for tokens, no administrator's token; no listing of zones."""
     for name in ZONES:

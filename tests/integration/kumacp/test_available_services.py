@@ -78,6 +78,8 @@ async def history(store: Store) -> AsyncIterator[list[Resource]]:
         follower = asyncio.create_task(follow())
         try:
             yield seen
+            while store.behind:
+                await asyncio.sleep(0)
         finally:
             follower.cancel()
 

@@ -183,6 +183,7 @@ def test_names_are_answered_until_envoy_is_gone(kuma_dp: Agents) -> None:
     )
     proxy.agent.wait_until(lambda: "argv" in recorded.read_text(), "Envoy's start")
     worker = name_server_of(proxy.agent)
+    assert proxy.ask("backend.mesh").rcode() == dns.rcode.SERVFAIL  # it works, so it has its signals in hand
     for stop in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         worker.send_signal(stop)
     proxy.agent.process.send_signal(signal.SIGTERM)
