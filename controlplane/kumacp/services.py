@@ -88,11 +88,12 @@ class _Tally:
             status="not_available" if is_outside else self._status(total),
             dataplanes=ServiceDataplanes(total=total, online=self.online, offline=total - self.online),
             issued_backends=FrozenMap(sorted((+self.backends).items())),
-            service_type="external"
-            if is_outside
-            else next(filter(self.kinds.__getitem__, _KINDS), "internal"),
-            zones=tuple(sorted(+self.outside if is_outside else +self.zones)),
+            service_type="external" if is_outside else self._kind(),
+            zones=tuple(sorted(filter(None, +self.outside if is_outside else +self.zones))),
         )
+
+    def _kind(self) -> ServiceKind:
+        return next((kind for kind in _KINDS if self.kinds[kind]), "internal")
 
     def _status(self, total: int) -> ServiceStatus:
         if not self.online:

@@ -37,6 +37,10 @@ class Filters:
     tags: tuple[tuple[str, str], ...] = ()
     gateway: str = ""
 
+    def __bool__(self) -> bool:
+        """Whether there are any: a list of ten thousand is not walked for nothing."""
+        return bool(self.name or self.labels or self.tags or self.gateway)
+
     def accept(self, resource: Resource) -> bool:
         return (
             self.name in resource.name

@@ -186,7 +186,7 @@ async def list_filtered(store: Store, route: Route, request: Request) -> list[Re
     filters = parse_filters(request.query, dataplanes=type_.name == "Dataplane")
     await require_mesh(store, route.mesh)
     resources = await store.list(type_.name, route.mesh)
-    return [resource for resource in resources if filters.accept(resource)]
+    return [resource for resource in resources if filters.accept(resource)] if filters else resources
 
 
 async def require_mesh(store: Store, mesh: str | None) -> None:

@@ -265,7 +265,7 @@ async def test_an_ingress_that_no_zone_can_reach_is_told_of(
         nowhere = ingress("ingress-1", advertisedAddress="", advertisedPort=0)
         async with await connect(plane, nowhere), await connect(plane, ingress("ingress-2", port=10002)):
             told = [record.proxy for record in caplog.records if "advertisedAddress" in record.message]
-            assert told == ["ingress-1"]
+            assert told == [".ingress-1"]
 
 
 async def _first(type_: str) -> list[Resource]:
