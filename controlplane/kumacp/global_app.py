@@ -10,10 +10,10 @@ from kumacp.defaults_driver import ensure_defaults
 from kumacp.diagnostics_server import DiagnosticsServer
 from kumacp.dpserver.tls_disk import CertificateFiles
 from kumacp.foundation_app import Foundation, calm_garbage_collection
-from kumacp.kds.global_server import GlobalServer
+from kumacp.kds.at_global.global_server import GlobalServer
+from kumacp.kds.at_global.service_insight_driver import ServiceInsightDriver
+from kumacp.kds.at_zone.trust import CLUSTER_ID
 from kumacp.kds.own_id_driver import ensure_id
-from kumacp.kds.service_insight_driver import ServiceInsightDriver
-from kumacp.kds.trust import CLUSTER_ID
 from kumacp.mode import Role
 from kumacp.settings import CpSettings
 from kumamesh.errors import UserError

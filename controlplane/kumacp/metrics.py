@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 
 from kumacp.dpserver.stats import DpServerStats, long_type
 from kumacp.figures import MAX_LABELS, OTHER, Histograms, HttpTraffic
-from kumacp.kds.traffic import Traffic
+from kumacp.kds.exchange.traffic import Traffic
 from kumacp.xds.hub import Counters
 from kumamesh.exposition import Kind, Labels, MetricSpec, Summary, Value, exposition
 from kumamesh.resource import ResourceKey

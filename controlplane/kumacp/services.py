@@ -181,7 +181,10 @@ class Services:
 
     def _tally(self, service: str) -> _Tally:
         self._touched.add(service)
-        return self._tallies.setdefault(service, _Tally())
+        tally = self._tallies.get(service)
+        if tally is None:
+            tally = self._tallies[service] = _Tally()
+        return tally
 
 
 def _put(held: dict[_At, Any], at: _At, spec: Any) -> None:

@@ -25,7 +25,7 @@ from kumacp.front.process import FrontProcess
 from kumacp.identity.admin_ca import ADMIN_CA_SECRET
 from kumacp.identity.server_cert_disk import ServerCertificate
 from kumacp.identity.signing_keys_disk import load_public_keys
-from kumacp.kds.federation_driver import Federation
+from kumacp.kds.at_zone.federation_driver import Federation
 from kumacp.kds.own_id_driver import STORE_ID, ensure_id
 from kumacp.metrics import Metrics
 from kumacp.mode import Role

@@ -18,7 +18,19 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 
-BENCHMARKS = ("agent", "relay", "push", "fleet", "growth", "rest", "overview", "datapath", "dns")
+BENCHMARKS = (
+    "agent",
+    "relay",
+    "push",
+    "fleet",
+    "growth",
+    "rest",
+    "overview",
+    "zones_latency",
+    "zones_global",
+    "datapath",
+    "dns",
+)
 NEEDED = {
     "datapath": {"wrk": "wrk"},
     "dns": {"dnsperf": "dnsperf", "unbound": "unbound", "dnsmasq": "dnsmasq-base", "nsd": "nsd"},

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 from fleet import dataplane, service
 
 from joined_zone import JoinedZone
-from kumacp.kds.catalog import from_zone
+from kumacp.kds.protocol.catalog import from_zone
 from kumacp.settings import CpSettings
 from kumacp.store.memory import MemoryStore
 from kumamesh import names

@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from kumacp.kds.hashing import synced_name
+from kumacp.kds.protocol.hashing import synced_name
 from lab import Lab, Sidecar, eventually, free_port, mesh
 from redirected_network import missing, network
 from zone_parts import Caller

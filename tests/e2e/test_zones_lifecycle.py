@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kumacp.kds.hashing import synced_name
+from kumacp.kds.protocol.hashing import synced_name
 from lab import eventually, http, mesh
 from zone_parts import Caller
 from zones import World, zones

@@ -7,18 +7,18 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryResponse
 from fuzz import Target
 from fuzz_mutate import bytes_mutation, protobuf_mutation
 from fuzz_resources import DOCUMENTS, SECRET_TEXT
-from kumacp.kds.catalog import FLOWS
-from kumacp.kds.codec import (
+from kumacp.kds.exchange.incoming import from_global, from_zone
+from kumacp.kds.exchange.outgoing import to_global, to_zone
+from kumacp.kds.protocol.catalog import FLOWS
+from kumacp.kds.protocol.codec import (
     decode_request,
     decode_response,
     encode_request,
     encode_resource,
     encode_response,
 )
-from kumacp.kds.incoming import from_global, from_zone
-from kumacp.kds.messages import NODE_FEATURES, MalformedMessage, Node, Received
-from kumacp.kds.outgoing import to_global, to_zone
-from kumacp.kds.subscriber import Subscriber, UnexpectedType
+from kumacp.kds.protocol.messages import NODE_FEATURES, MalformedMessage, Node, Received
+from kumacp.kds.protocol.subscriber import Subscriber, UnexpectedType
 from kumamesh.delta import DeltaRequest, DeltaResponse, DeltaSession, Dialect
 from kumamesh.resource import Resource
 from kumamesh.resources.rest import from_rest, to_rest

@@ -11,9 +11,9 @@ from typing import Any
 from kumacp.defaults_driver import ensure_defaults
 from kumacp.dpserver.tls_disk import CertificateFiles
 from kumacp.identity.signing_keys import KeyRing, TokenKind
-from kumacp.kds.global_server import GlobalServer, Patience
+from kumacp.kds.at_global.global_server import GlobalServer, Patience
+from kumacp.kds.at_zone.trust import CLUSTER_ID
 from kumacp.kds.own_id_driver import ensure_id
-from kumacp.kds.trust import CLUSTER_ID
 from kumacp.manager.resource_driver import ResourceManager
 from kumacp.settings import CpSettings
 from kumacp.store.api import NotFound, Store

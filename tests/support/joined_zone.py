@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from kumacp.envoyadmin.question import ProxyUnavailable, Question, Reply
-from kumacp.kds.federation_driver import Federation
+from kumacp.kds.at_zone.federation_driver import Federation
 from kumacp.mode import role
 from kumacp.settings import CpSettings
 from kumacp.store.api import NotFound, Store

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import count
 
-from kumacp.kds import parts
-from kumacp.kds.catalog import from_global, from_zone
-from kumacp.kds.codec import decode_request, decode_response, encode_request, encode_response
-from kumacp.kds.global_intake import GlobalIntake
-from kumacp.kds.incoming import Writes
-from kumacp.kds.incoming import from_global as decide_from_global
-from kumacp.kds.messages import NODE_FEATURES, Node, Received
-from kumacp.kds.offers_driver import EncodedCache, Offers
-from kumacp.kds.outgoing import to_global, to_zone
-from kumacp.kds.subscriber import Asked, Subscriber
-from kumacp.kds.trust import CLUSTER_ID, CONFIG, GlobalTrust
-from kumacp.kds.withheld import Withheld
+from kumacp.kds.at_global.global_intake import GlobalIntake
+from kumacp.kds.at_zone.trust import CLUSTER_ID, CONFIG, GlobalTrust
+from kumacp.kds.exchange.incoming import Writes
+from kumacp.kds.exchange.incoming import from_global as decide_from_global
+from kumacp.kds.exchange.offers_driver import EncodedCache, Offers
+from kumacp.kds.exchange.outgoing import to_global, to_zone
+from kumacp.kds.exchange.withheld import Withheld
+from kumacp.kds.protocol import parts
+from kumacp.kds.protocol.catalog import from_global, from_zone
+from kumacp.kds.protocol.codec import decode_request, decode_response, encode_request, encode_response
+from kumacp.kds.protocol.messages import NODE_FEATURES, Node, Received
+from kumacp.kds.protocol.subscriber import Asked, Subscriber
 from kumamesh.delta import DeltaSession, Dialect
 from kumamesh.names import ORIGIN_LABEL
 from kumamesh.resource import Resource, ResourceKey

@@ -19,8 +19,8 @@ import grpc
 import grpc.aio
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
 
-from kumacp.kds import streams
-from kumacp.kds.codec import encode_resource
+from kumacp.kds.protocol import streams
+from kumacp.kds.protocol.codec import encode_resource
 from kumacp.kds.wire import kds_pb2
 from kumamesh.resource import Resource
 

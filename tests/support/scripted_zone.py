@@ -11,17 +11,17 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from kumacp.kds import streams
-from kumacp.kds.catalog import from_zone
-from kumacp.kds.codec import (
+from kumacp.kds.protocol import streams
+from kumacp.kds.protocol.catalog import from_zone
+from kumacp.kds.protocol.codec import (
     decode_request,
     decode_response,
     encode_request,
     encode_resource,
     encode_response,
 )
-from kumacp.kds.hashing import synced_name
-from kumacp.kds.messages import NODE_FEATURES, Node, Received
+from kumacp.kds.protocol.hashing import synced_name
+from kumacp.kds.protocol.messages import NODE_FEATURES, Node, Received
 from kumamesh import names
 from kumamesh.delta import WILDCARD, DeltaRequest, DeltaResponse
 from kumamesh.resource import Resource

@@ -16,7 +16,7 @@ from kumacp.api.openapi import document as openapi_document
 from kumacp.api.problem import Problem
 from kumacp.api.resources import item_answer
 from kumacp.api.routes import Kind, Route
-from kumacp.kds.trust import CLUSTER_ID
+from kumacp.kds.at_zone.trust import CLUSTER_ID
 from kumacp.settings import CpSettings
 from kumacp.store.api import NotFound, Store
 from kumamesh import settings as settings_document

@@ -15,9 +15,9 @@ _RETRY_S = 1.0
 
 
 class Following:
-    """`begin`, then `run`. `read` takes over what is stored, at the beginning and after a loss, and `take` each
-    batch of changes after that; what changes while it is read comes in batches, too. `what` names in log
-    lines what is followed."""
+    """`begin`, then `run`. `read` takes over what is stored, at the beginning and after a loss, and `take`
+    each batch of changes after that; what changes while it is read comes in batches, too. `what` names in
+    log lines what is followed."""
 
     def __init__(
         self,

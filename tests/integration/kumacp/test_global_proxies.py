@@ -11,9 +11,9 @@ import pytest
 from global_plane import GlobalPlane, global_plane
 from kumacp.envoyadmin import question
 from kumacp.envoyadmin.question import ProxyUnavailable, Question, QuestionRefused, Reply
-from kumacp.kds import streams
-from kumacp.kds.admin_codec import Answered, Asked, decode_question, encode_answer
-from kumacp.kds.global_server import Patience
+from kumacp.kds.at_global.global_server import Patience
+from kumacp.kds.protocol import streams
+from kumacp.kds.protocol.admin_codec import Answered, Asked, decode_question, encode_answer
 from kumamesh.resource import Resource, ResourceKey
 from scripted_zone import ScriptedZone, Stream, dataplane, scripted_zone
 

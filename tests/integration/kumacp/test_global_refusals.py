@@ -15,8 +15,9 @@ import pytest
 from global_plane import GlobalPlane, global_plane
 from kumacp.dpserver.tls_disk import CertificateFiles
 from kumacp.identity.server_cert_disk import ensure_server_certificate
-from kumacp.kds import admission, streams, zone_sync_driver
-from kumacp.kds.codec import encode_request
+from kumacp.kds.at_global import admission, zone_sync_driver
+from kumacp.kds.protocol import streams
+from kumacp.kds.protocol.codec import encode_request
 from kumamesh.delta import DeltaRequest
 from kumamesh.jwt_peek import peek
 from kumamesh.resource import Resource, ResourceKey
@@ -209,7 +210,7 @@ async def test_a_connection_that_opens_many_streams_has_to_wait_and_others_do_no
 
 
 async def test_there_are_only_so_many_zones(plane: GlobalPlane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kumacp.kds.zones_driver.MAX_ZONES", 2)
+    monkeypatch.setattr("kumacp.kds.at_global.zones_driver.MAX_ZONES", 2)
     for name in ("zone-1", "zone-2"):
         async with scripted_zone(plane.port, name) as zone:
             await zone.joined()
@@ -241,7 +242,7 @@ async def test_bytes_that_are_no_tls_disturb_nobody(tmp_path: Path) -> None:
 async def test_a_zone_that_takes_nothing_is_given_up_and_others_go_on(
     plane: GlobalPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kumacp.kds.zone_stream_driver.SEND_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("kumacp.kds.at_global.zone_stream_driver.SEND_TIMEOUT_S", 0.5)
     for number in range(24):
         key = ResourceKey("Secret", "default", f"large-{number}")
         await plane.store.create(Resource(key, Secret(data=bytes(2**20))))
@@ -260,7 +261,7 @@ def _token_id(token: str) -> str:
 async def test_connections_are_counted_and_those_of_zones_outlive_a_flood(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("kumacp.kds.global_server.MAX_CONNECTIONS", 5)
+    monkeypatch.setattr("kumacp.kds.at_global.global_server.MAX_CONNECTIONS", 5)
     async with global_plane() as plane, scripted_zone(plane.port) as zone:
         asking = await zone.joined()
         async with contextlib.AsyncExitStack() as flood:

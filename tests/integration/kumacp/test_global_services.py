@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 from global_plane import first_store
 from kumacp.insights import mesh_insight, service_insight_name
-from kumacp.kds.messages import NODE_FEATURES
-from kumacp.kds.outgoing import to_zone
-from kumacp.kds.service_insight_driver import ServiceInsightDriver
+from kumacp.kds.at_global.service_insight_driver import ServiceInsightDriver
+from kumacp.kds.exchange.outgoing import to_zone
+from kumacp.kds.protocol.messages import NODE_FEATURES
 from kumacp.store.memory import MemoryStore
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.insight import DataplaneInsight, DiscoverySubscription, ServiceInsight

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from global_plane import GlobalPlane, display_name, first_store, global_plane
-from kumacp.kds import streams
-from kumacp.kds.catalog import from_global, from_zone
-from kumacp.kds.codec import decode_request
-from kumacp.kds.global_server import Patience
-from kumacp.kds.messages import PARTS
+from kumacp.kds.at_global.global_server import Patience
+from kumacp.kds.protocol import streams
+from kumacp.kds.protocol.catalog import from_global, from_zone
+from kumacp.kds.protocol.codec import decode_request
+from kumacp.kds.protocol.messages import PARTS
 from kumamesh.resource import ResourceKey
 from scripted_zone import Asking, ScriptedZone, dataplane, ingress, scripted_zone
 

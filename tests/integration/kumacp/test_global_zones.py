@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from global_plane import GlobalPlane, first_store, global_plane
-from kumacp.kds import streams
-from kumacp.kds.global_server import Patience
+from kumacp.kds.at_global.global_server import Patience
+from kumacp.kds.protocol import streams
 from kumamesh.errors import UserError
 from kumamesh.resource import ResourceKey
 from kumamesh.resources.insight import ZoneInsight

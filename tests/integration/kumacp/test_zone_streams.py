@@ -10,9 +10,9 @@ import grpc
 import grpc.aio
 
 from kumacp.dpserver.refusal import Refused, Status
-from kumacp.kds.admission import Caller
-from kumacp.kds.zone_insight import StreamKind
-from kumacp.kds.zone_stream_driver import ZoneStream
+from kumacp.kds.at_global.admission import Caller
+from kumacp.kds.at_global.zone_insight import StreamKind
+from kumacp.kds.at_global.zone_stream_driver import ZoneStream
 
 WITHIN_S = 20.0
 

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from joined_zone import PATIENCE_S, joined_zone
-from kumacp.kds.streams import GLOBAL_TO_ZONE, HEALTH_CHECK, XDS_CONFIGS, ZONE_TO_GLOBAL
+from kumacp.kds.protocol.streams import GLOBAL_TO_ZONE, HEALTH_CHECK, XDS_CONFIGS, ZONE_TO_GLOBAL
 from kumacp.store.memory import MemoryStore
 from mesh_pki import Pki
 from permissions import dataplane

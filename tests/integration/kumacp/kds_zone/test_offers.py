@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from kumacp.kds import offers_driver
-from kumacp.kds.codec import decode_response, encode_response
-from kumacp.kds.offers_driver import EncodedCache, Offers, OffersDriver, Touched
+from kumacp.kds.exchange import offers_driver
+from kumacp.kds.exchange.offers_driver import EncodedCache, Offers, OffersDriver, Touched
+from kumacp.kds.protocol.codec import decode_response, encode_response
 from kumacp.store.api import Store, StoreUnavailable
 from kumacp.store.feed import MAX_BEHIND
 from kumacp.store.memory import MemoryStore

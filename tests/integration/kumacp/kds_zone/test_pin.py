@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from joined_zone import joined_zone
-from kumacp.kds.pin_client import shown_by
-from kumacp.kds.streams import GLOBAL_TO_ZONE
+from kumacp.kds.at_zone.pin_client import shown_by
+from kumacp.kds.protocol.streams import GLOBAL_TO_ZONE
 from scripted_global import scripted_global
 
 

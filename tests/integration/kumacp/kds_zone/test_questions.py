@@ -9,7 +9,7 @@ import pytest
 
 from joined_zone import joined_zone
 from kumacp.envoyadmin import question
-from kumacp.kds.streams import CLUSTERS, STATS, XDS_CONFIGS
+from kumacp.kds.protocol.streams import CLUSTERS, STATS, XDS_CONFIGS
 from kumacp.kds.wire import kds_pb2
 from kumacp.store.memory import MemoryStore
 from permissions import dataplane

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from joined_zone import cluster_id, joined_zone
-from kumacp.kds.messages import NODE_FEATURES
-from kumacp.kds.streams import GLOBAL_TO_ZONE
+from kumacp.kds.protocol.messages import NODE_FEATURES
+from kumacp.kds.protocol.streams import GLOBAL_TO_ZONE
 from kumacp.store.memory import MemoryStore
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.mesh import Mesh

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from joined_zone import joined_zone
-from kumacp.kds import catalog
-from kumacp.kds.hashing import synced_name
-from kumacp.kds.messages import PARTS
-from kumacp.kds.streams import ZONE_TO_GLOBAL
+from kumacp.kds.protocol import catalog
+from kumacp.kds.protocol.hashing import synced_name
+from kumacp.kds.protocol.messages import PARTS
+from kumacp.kds.protocol.streams import ZONE_TO_GLOBAL
 from kumacp.store.memory import MemoryStore
 from kumamesh.resource import Resource
 from permissions import dataplane

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kumacp.envoyadmin import question
-from kumacp.kds import streams
-from kumacp.kds.admin_codec import (
+from kumacp.kds.protocol import streams
+from kumacp.kds.protocol.admin_codec import (
     Answered,
     Asked,
     decode_answer,
@@ -21,7 +21,7 @@ from kumacp.kds.admin_codec import (
     encode_question,
     stream_of,
 )
-from kumacp.kds.messages import MalformedMessage
+from kumacp.kds.protocol.messages import MalformedMessage
 from kumacp.kds.wire import kds_pb2
 from kumamesh.resource import ResourceKey
 

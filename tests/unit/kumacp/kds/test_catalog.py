@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kumacp.kds.catalog import FLOWS, Flow, from_global, from_zone, made_in_zones
+from kumacp.kds.protocol.catalog import FLOWS, Flow, from_global, from_zone, made_in_zones
 from kumamesh.resources.registry import TYPES
 
 

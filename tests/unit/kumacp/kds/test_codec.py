@@ -12,14 +12,14 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, Delt
 from google.protobuf import json_format
 
 from fuzz_resources import DOCUMENTS
-from kumacp.kds.codec import (
+from kumacp.kds.protocol.codec import (
     decode_request,
     decode_response,
     encode_request,
     encode_resource,
     encode_response,
 )
-from kumacp.kds.messages import NODE_FEATURES, MalformedMessage, Node, Received
+from kumacp.kds.protocol.messages import NODE_FEATURES, MalformedMessage, Node, Received
 from kumamesh.delta import DeltaRequest, DeltaResponse
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.rest import from_rest

@@ -11,8 +11,8 @@ from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 
-from kumacp.kds.fields import Unfit, to_body, to_message
-from kumacp.kds.payload import MESSAGES
+from kumacp.kds.protocol.fields import Unfit, to_body, to_message
+from kumacp.kds.protocol.payload import MESSAGES
 from kumacp.kds.wire.insight_pb2 import DiscoverySubscription
 from kumacp.kds.wire.mesh_pb2 import Mesh
 from kumacp.kds.wire.proxy_pb2 import Dataplane

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from kumacp.kds.catalog import from_zone
-from kumacp.kds.global_intake import GlobalIntake
-from kumacp.kds.hashing import synced_name
-from kumacp.kds.messages import HASH_SUFFIX, Received
+from kumacp.kds.at_global.global_intake import GlobalIntake
+from kumacp.kds.protocol.catalog import from_zone
+from kumacp.kds.protocol.hashing import synced_name
+from kumacp.kds.protocol.messages import HASH_SUFFIX, Received
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.rest import from_rest
 
@@ -99,7 +99,7 @@ async def test_a_zone_is_complete_when_every_type_has_come() -> None:
 
 
 async def test_a_zone_has_room_for_so_many_of_a_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kumacp.kds.global_intake.MAX_OF_A_TYPE", 2)
+    monkeypatch.setattr("kumacp.kds.at_global.global_intake.MAX_OF_A_TYPE", 2)
     notes = Notes(store_known=True)
     one, two, three = map(told, ("web-1", "web-2", "web-3"))
     writes = await notes.lists("Dataplane", one, two, three, stored=(replace(one, version=1),))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kumacp.kds.hashing import synced_name
+from kumacp.kds.protocol.hashing import synced_name
 from kumamesh.names import NAMESPACE_LABEL, ZONE_LABEL
 from kumamesh.resources.rules.common import name_problem
 

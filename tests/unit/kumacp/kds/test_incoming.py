@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from kumacp.kds.hashing import synced_name
-from kumacp.kds.incoming import Writes, from_global, from_zone
-from kumacp.kds.messages import Received
+from kumacp.kds.exchange.incoming import Writes, from_global, from_zone
+from kumacp.kds.protocol.hashing import synced_name
+from kumacp.kds.protocol.messages import Received
 from kumamesh.names import DISPLAY_NAME_LABEL, ORIGIN_LABEL, ZONE_LABEL, ZONE_TAG
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.dataplane import Dataplane, Gateway, Inbound, Networking

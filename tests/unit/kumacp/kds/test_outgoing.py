@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from kumacp.kds.hashing import synced_name
-from kumacp.kds.messages import HASH_SUFFIX, NODE_FEATURES, OPTIONAL_TARGET_REF
-from kumacp.kds.outgoing import to_global, to_zone
+from kumacp.kds.exchange.outgoing import to_global, to_zone
+from kumacp.kds.protocol.hashing import synced_name
+from kumacp.kds.protocol.messages import HASH_SUFFIX, NODE_FEATURES, OPTIONAL_TARGET_REF
 from kumamesh import tokens
 from kumamesh.names import DISPLAY_NAME_LABEL, ORIGIN_LABEL, ZONE_LABEL
 from kumamesh.resource import Resource, ResourceKey

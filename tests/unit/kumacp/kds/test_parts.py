@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kumacp.kds.messages import Received
-from kumacp.kds.parts import MAX_PARTS, Assembly, TooManyParts, size_of, split
+from kumacp.kds.protocol.messages import Received
+from kumacp.kds.protocol.parts import MAX_PARTS, Assembly, TooManyParts, size_of, split
 from kumamesh.delta import DeltaResponse
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.xds import XdsResource

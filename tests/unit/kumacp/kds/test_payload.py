@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz_resources import DOCUMENTS
-from kumacp.kds.catalog import FLOWS
-from kumacp.kds.messages import MalformedMessage
-from kumacp.kds.payload import Unreadable, read_resource, write_resource
+from kumacp.kds.protocol.catalog import FLOWS
+from kumacp.kds.protocol.messages import MalformedMessage
+from kumacp.kds.protocol.payload import Unreadable, read_resource, write_resource
 from kumacp.kds.wire.kds_pb2 import KumaResource
 from kumamesh.durations import parse_duration
 from kumamesh.resource import Resource, ResourceKey

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from kumacp.dpserver.timer_driver import wait_until
-from kumacp.kds import sender_driver
-from kumacp.kds.codec import decode_response, encode_request, encode_resource
-from kumacp.kds.messages import Node, Received
-from kumacp.kds.pause_driver import Pause
-from kumacp.kds.sender_driver import Sender
+from kumacp.kds.exchange import sender_driver
+from kumacp.kds.exchange.pause_driver import Pause
+from kumacp.kds.exchange.sender_driver import Sender
+from kumacp.kds.protocol.codec import decode_response, encode_request, encode_resource
+from kumacp.kds.protocol.messages import Node, Received
 from kumamesh.delta import WILDCARD, DeltaRequest
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.mesh import Mesh

@@ -8,8 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from kds_resources import resource_of
 from kds_world import ControlPlane, Direction, Stream, World, is_synced
-from kumacp.kds.catalog import FLOWS
-from kumacp.kds.payload import MESSAGES
+from kumacp.kds.protocol.catalog import FLOWS
+from kumacp.kds.protocol.payload import MESSAGES
 from kumamesh.names import ZONE_LABEL
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.base import Spec

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kumacp.kds.messages import Node, Received
-from kumacp.kds.subscriber import Asked, Subscriber, UnexpectedType
+from kumacp.kds.protocol.messages import Node, Received
+from kumacp.kds.protocol.subscriber import Asked, Subscriber, UnexpectedType
 from kumamesh.delta import DeltaRequest
 
 NODE = Node("east", {"version": "2.13.0"}, "{}", "cp-1", frozenset({"hash-suffix"}))

@@ -6,7 +6,7 @@ import pytest
 
 from kds_resources import resource_of
 from kds_world import PATIENCE_S, ControlPlane, Direction, Stream, World, is_synced
-from kumacp.kds.hashing import synced_name
+from kumacp.kds.protocol.hashing import synced_name
 from kumamesh.names import ZONE_LABEL
 from kumamesh.resource import Resource, ResourceKey
 

@@ -11,8 +11,8 @@ from typing import Any, get_args, get_origin
 import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
-from kumacp.kds.catalog import FLOWS
-from kumacp.kds.payload import MESSAGES
+from kumacp.kds.protocol.catalog import FLOWS
+from kumacp.kds.protocol.payload import MESSAGES
 from kumacp.kds.wire import insight_pb2, kds_pb2, mesh_pb2, proxy_pb2, system_pb2
 from kumamesh.resources.base import Spec
 from kumamesh.resources.registry import TYPES

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kumacp.kds.messages import Received
-from kumacp.kds.reconnecting import FIRST_PAUSE_S, LIVED_S, LONGEST_PAUSE_S, REFUSED_PAUSE_S, Pauses
-from kumacp.kds.trouble import Dialled, trouble_of
-from kumacp.kds.trust import GlobalTrust, Standing
-from kumacp.kds.withheld import Withheld
+from kumacp.kds.at_zone.reconnecting import FIRST_PAUSE_S, LIVED_S, LONGEST_PAUSE_S, REFUSED_PAUSE_S, Pauses
+from kumacp.kds.at_zone.trouble import Dialled, trouble_of
+from kumacp.kds.at_zone.trust import GlobalTrust, Standing
+from kumacp.kds.exchange.withheld import Withheld
+from kumacp.kds.protocol.messages import Received
 from kumamesh.resource import Resource, ResourceKey
 from kumamesh.resources.config import Config
 

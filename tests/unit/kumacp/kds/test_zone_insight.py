@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from kumacp.kds.messages import Node
-from kumacp.kds.zone_insight import (
+from kumacp.kds.at_global.zone_insight import (
     MAX_CONFIG_CHARS,
     Observation,
     StreamKind,
@@ -14,6 +13,7 @@ from kumacp.kds.zone_insight import (
     traffic,
     updated,
 )
+from kumacp.kds.protocol.messages import Node
 from kumamesh.delta import Counters
 from kumamesh.resources.insight import KdsStream
 

@@ -1,0 +1,1 @@
+"""Global's side: who may join, what it knows of its zones."""

@@ -1,0 +1,1 @@
+"""The zone's side: its connection to the global control plane."""

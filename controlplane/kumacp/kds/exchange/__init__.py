@@ -1,0 +1,1 @@
+"""Both ends of a sync stream, the same at zones and at global."""
