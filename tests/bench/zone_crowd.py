@@ -1,7 +1,8 @@
-"""Zones of one process: for each a store full of Dataplanes and insights, and the product's own sync with global.
+"""Zones in one process: each has a store full of Dataplanes and insights, and the product's own sync with
+global.
 
-Speaks lines of JSON. The first on stdin is `{"ports": {ZONE: PORT OF GLOBAL}, "dataplanes": N}`, so many in each
-zone. `{"ready": true}` comes on stdout when they are made. Then each line is a command:
+Speaks lines of JSON. The first on stdin is `{"ports": {ZONE: PORT OF GLOBAL}, "dataplanes": N}`, so many in
+each zone. `{"ready": true}` comes on stdout when they are made. Then each line is a command:
 
 * `{"do": "join"}`: all zones at once
 * `{"do": "join", "zone": Z}`: hang up and dial again
