@@ -25,7 +25,7 @@ class _OneMethod(grpc.GenericRpcHandler):
 
     async def _serve(self, _: Any, context: Any) -> None:
         stream = ZoneStream(context, StreamKind.STATS, Caller("zone-1"), limit=1_000, opened_at=0.0)
-        await stream.run(self._work(stream))
+        await stream.run(lambda: self._work(stream))
 
     async def _work(self, stream: ZoneStream) -> None:
         writing = asyncio.create_task(stream.write(b"first"))

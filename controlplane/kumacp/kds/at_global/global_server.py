@@ -179,7 +179,7 @@ class GlobalServer:
                 return
             limit, now = self._settings.kds_max_message_bytes, self._clock.wall()
             stream = ZoneStream(context, kind, caller, limit=limit, opened_at=now)
-            await stream.run(self._serve(stream, act))
+            await stream.run(lambda: self._serve(stream, act))
 
         return handle
 

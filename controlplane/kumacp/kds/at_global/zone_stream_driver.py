@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -61,8 +61,9 @@ class ZoneStream:
             self._over.set()
             self._taken.set()
 
-    async def run(self, work: Awaitable[None]) -> None:
-        """Until the work is done (it must not raise), the zone is gone, or `end` is called."""
+    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Until the work is done (it must not raise), the zone is gone, or `end` is called. There is no work
+        for a zone that is gone before it begins."""
         async with asyncio.TaskGroup() as self._group:
             self._group.create_task(self._read())
             await self._send_headers()
@@ -131,9 +132,9 @@ class ZoneStream:
             return False
         return True
 
-    async def _work(self, work: Awaitable[None]) -> None:
+    async def _work(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         finally:
             self._over.set()
 
