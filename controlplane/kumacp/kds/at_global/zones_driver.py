@@ -26,7 +26,6 @@ from kumamesh.resources.zone import Zone
 log = logging.getLogger(__name__)
 
 ZONE = "Zone"
-_RETRY_S = 1.0
 
 
 def zone_key(name: str) -> ResourceKey:

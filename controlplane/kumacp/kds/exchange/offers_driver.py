@@ -24,7 +24,6 @@ _MAX_VARIANTS = 8
 """Zones of different versions see a resource in different forms; there are few."""
 _SLICE = 64
 """Resources encoded before others get their turn."""
-_RETRY_S = 1.0
 
 
 class EncodedCache:
