@@ -30,4 +30,7 @@ def _command(part: tuple[str, ...]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # both processes have it, too
+        sys.exit(130)

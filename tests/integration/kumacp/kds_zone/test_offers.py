@@ -12,6 +12,7 @@ import pytest
 from kumacp.kds.exchange import offers_driver
 from kumacp.kds.exchange.offers_driver import EncodedCache, Offers, OffersDriver, Touched
 from kumacp.kds.protocol.codec import decode_response, encode_response
+from kumacp.store import following_driver
 from kumacp.store.api import Store, StoreUnavailable
 from kumacp.store.feed import MAX_BEHIND
 from kumacp.store.memory import MemoryStore
@@ -178,7 +179,7 @@ async def test_another_view_is_taken_when_asked_for(cache: EncodedCache) -> None
 async def test_too_many_changes_at_once_are_read_again_and_a_failed_read_takes_nothing(
     cache: EncodedCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(offers_driver, "_RETRY_S", 0.01)
+    monkeypatch.setattr(following_driver, "_RETRY_S", 0.01)
     store = FlakyStore()
     await store.create(mesh("kept"))
     await store.create(mesh("going"))
