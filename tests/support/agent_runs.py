@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from fake_cp import FakeControlPlane
-from lab import Program, free_port
+from lab import Program, eventually, free_port
 
 FAKE_ENVOY = Path(__file__).with_name("fake_envoy.py")
 
@@ -65,6 +65,17 @@ class Agents:
     @property
     def temporary_dirs(self) -> list[Path]:
         return sorted(self.tmp.glob("kuma-dp-*"))
+
+    def until_supervised(self, agent: Program) -> None:
+        """Until the agent looks after its Envoy, or is gone. A stop before that just ends both."""
+        folders = (self.tmp, self.folder)
+        eventually(
+            lambda: (
+                not agent.running
+                or any(path for folder in folders for path in folder.glob("*/kuma-readiness-reporter.sock"))
+            ),
+            "an agent at work",
+        )
 
     def close(self) -> None:
         for program in self.programs:

@@ -182,6 +182,7 @@ def test_names_are_answered_until_envoy_is_gone(kuma_dp: Agents) -> None:
         kuma_dp, f"--binary-path={FAKE_ENVOY}", FAKE_ENVOY_LOG=str(recorded), FAKE_ENVOY_STUBBORN="1"
     )
     proxy.agent.wait_until(lambda: "argv" in recorded.read_text(), "Envoy's start")
+    kuma_dp.until_supervised(proxy.agent)
     worker = name_server_of(proxy.agent)
     assert proxy.ask("backend.mesh").rcode() == dns.rcode.SERVFAIL  # it works, so it has its signals in hand
     for stop in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):

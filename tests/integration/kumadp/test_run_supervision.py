@@ -34,6 +34,7 @@ class Recorder:
 
     def started(self, agent: Program) -> dict[str, Any]:
         agent.wait_until(lambda: self.entries, "Envoy's start")
+        self.kuma_dp.until_supervised(agent)
         return self.entries[0]
 
 

@@ -19,6 +19,7 @@ def start(kuma_dp: Agents, *arguments: str) -> Program:
     log = str(kuma_dp.folder / "envoy.log")
     agent = kuma_dp.start(f"--binary-path={FAKE_ENVOY}", *arguments, FAKE_ENVOY_LOG=log)
     agent.wait_until(lambda: entries(kuma_dp), "Envoy's start")
+    kuma_dp.until_supervised(agent)
     return agent
 
 
