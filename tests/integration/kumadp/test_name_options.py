@@ -16,7 +16,7 @@ import pytest
 from agent_runs import FAKE_ENVOY, Agents
 from kumadp.settings import DNS_PORT
 from kumadp_bootstrap.yamltext import load
-from lab import Program, free_port
+from lab import Program, eventually, free_port
 from name_plane import NamePlane
 
 VIP = "127.240.0.1"
@@ -24,10 +24,16 @@ VIP = "127.240.0.1"
 
 @contextlib.contextmanager
 def taken(port: int) -> Iterator[None]:
-    """On loopback for UDP, by us or by whoever has it already."""
+    """On loopback for UDP, by us, or by somebody who keeps it: an agent of another test soon lets it go."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        with contextlib.suppress(OSError):
-            sock.bind(("127.0.0.1", port))
+
+        def bound() -> bool:
+            with contextlib.suppress(OSError):
+                sock.bind(("127.0.0.1", port))
+            return bool(sock.getsockname()[1])
+
+        with contextlib.suppress(AssertionError):
+            eventually(bound, f"port {port} for this test")
         yield
 
 
