@@ -103,6 +103,9 @@ def read_resource(type_: ResourceType, data: bytes) -> Read:
         raise Unreadable("has no spec")
     parsed = check(type_.spec, _read_spec(type_, message.spec), type_.rules)
     refused = [each for each in parsed.violations if not each.unknown]
+    if parsed.violations and parsed.spec is not None and not refused:
+        # What is left without the fields that are passed over must obey the rules by itself.
+        refused = [each for each in type_.rules(parsed.spec) if not each.unknown]
     if refused or parsed.spec is None:
         shown = (f"{each.field}: {each.message}" for each in refused[:_SHOWN_VIOLATIONS])
         raise Unreadable(", ".join(shown))

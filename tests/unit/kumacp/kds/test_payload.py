@@ -177,6 +177,13 @@ def test_a_policy_of_a_later_version_is_taken_without_what_is_new_in_it() -> Non
     assert read_resource(type_, json_resource(type_.name, "default", known)).passed_over == ()
 
 
+def test_what_says_nothing_without_its_new_fields_is_refused() -> None:
+    """Passed over or not, no rule may be left that allows and denies nothing."""
+    spec = {"targetRef": {"kind": "Mesh"}, "rules": [{"default": {"later": [{"spiffeID": {}}]}}]}
+    with pytest.raises(Unreadable, match=r"rules\[0\].*at least one of 'allow'"):
+        read_resource(TYPES["MeshTrafficPermission"], json_resource("MeshTrafficPermission", "default", spec))
+
+
 def test_a_mesh_is_taken_with_a_backend_that_can_do_more_than_is_known() -> None:
     conf = {"port": 5670, "path": "/metrics", "later": {"x": 1}}
     mesh = Mesh.model_validate(
