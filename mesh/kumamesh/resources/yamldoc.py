@@ -111,47 +111,66 @@ class _Survey:
     def __init__(self, source: str, form: str) -> None:
         self._source = source
         self._form = form
-        self._sizes: dict[str, int] = {}
+        self._anchored: dict[str, tuple[int, int]] = {}  # values, and levels of collections, in it
         self._open: list[tuple[str | None, int]] = []  # anchor, values before it
+        self._levels: list[int] = []  # within each that is open
         self._values = 0
 
     def run(self, text: str) -> None:
         for event in yaml.parse(text, yaml.CSafeLoader):
             if isinstance(event, yaml.DocumentStartEvent):
-                self._sizes.clear()
+                self._anchored.clear()
             elif isinstance(event, yaml.CollectionStartEvent):
                 self._start(event)
             elif isinstance(event, yaml.CollectionEndEvent):
-                anchor, before = self._open.pop()
-                if anchor:
-                    self._sizes[anchor] = self._values - before
+                self._end()
             elif isinstance(event, yaml.AliasEvent):
-                self._count(self._repeated(event), event)
+                self._repeat(event)
             elif isinstance(event, yaml.ScalarEvent):
                 self._scalar(event)
 
     def _start(self, event: Any) -> None:
         if not self._open and isinstance(event, yaml.SequenceStartEvent):
             self._refuse(event, f"a document must be {self._form}, not a list")
-        if len(self._open) == MAX_DEPTH:
-            self._refuse(event, f"nested more than {MAX_DEPTH} levels deep")
+        self._check_depth(1, event)
         self._open.append((event.anchor, self._values))
+        self._levels.append(0)
         if event.anchor:
-            self._sizes.pop(event.anchor, None)
+            self._anchored.pop(event.anchor, None)
         self._count(1, event)
+
+    def _end(self) -> None:
+        anchor, before = self._open.pop()
+        levels = self._levels.pop() + 1
+        self._hold(levels)
+        if anchor:
+            self._anchored[anchor] = (self._values - before, levels)
 
     def _scalar(self, event: Any) -> None:
         plain_null = event.implicit[0] and event.value in {"", "~", "null", "Null", "NULL"}
         if not self._open and not plain_null:
             self._refuse(event, f"a document must be {self._form}")
         if event.anchor:
-            self._sizes[event.anchor] = 1
+            self._anchored[event.anchor] = (1, 0)
         self._count(1, event)
 
-    def _repeated(self, event: Any) -> int:
+    def _repeat(self, event: Any) -> None:
+        """An alias is as deep and as large as what it repeats."""
         if any(anchor == event.anchor for anchor, _ in self._open):
             self._refuse(event, f'the alias "{event.anchor}" lies inside of what it repeats')
-        return self._sizes.get(event.anchor, 1)
+        values, levels = self._anchored.get(event.anchor, (1, 0))
+        self._check_depth(levels, event)
+        self._hold(levels)
+        self._count(values, event)
+
+    def _hold(self, levels: int) -> None:
+        """The collection that is open has so many levels in it."""
+        if self._levels:
+            self._levels[-1] = max(self._levels[-1], levels)
+
+    def _check_depth(self, levels: int, event: Any) -> None:
+        if len(self._open) + levels > MAX_DEPTH:
+            self._refuse(event, f"nested more than {MAX_DEPTH} levels deep")
 
     def _count(self, values: int, event: Any) -> None:
         self._values += values

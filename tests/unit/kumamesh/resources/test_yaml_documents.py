@@ -122,6 +122,22 @@ def test_deep_nesting_is_refused_before_anything_is_built(text: str) -> None:
     assert re.fullmatch(r"mesh\.yaml:[12]:\d+: nested more than 64 levels deep", refusal(text))
 
 
+@pytest.mark.parametrize("levels", [1, 2])
+def test_an_alias_is_as_deep_as_what_it_repeats(levels: int) -> None:
+    anchored = "[" * levels + "1" + "]" * levels
+    lists = 63 - levels  # the object is a level, too
+
+    def nested(count: int) -> str:
+        return f"a: &x {anchored}\nb: {'[' * count}*x{']' * count}"
+
+    load_documents(nested(lists), "mesh.yaml")
+    with pytest.raises(UserError, match=r"mesh\.yaml:2:\d+: nested more than 64 levels deep"):
+        load_documents(nested(lists + 1), "mesh.yaml")
+    twice = f"a: &x {anchored}\nb: &y [*x]\nc: {'[' * lists}*y{']' * lists}"
+    with pytest.raises(UserError, match=r"mesh\.yaml:3:\d+: nested more than 64 levels deep"):
+        load_documents(twice, "mesh.yaml")
+
+
 @pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ("{", "}")])
 def test_aliases_that_grow_without_end_are_refused(opened: str, closed: str) -> None:
     def container(items: list[str]) -> str:
